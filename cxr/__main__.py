@@ -1,0 +1,375 @@
+"""The command line: `python -m cxr COMMAND`.
+
+With `--json` stdout holds JSON and nothing else; logs go to stderr. Exit code 0 means
+done, 1 done with refusals or failed checks, 2 wrong use or a named error.
+"""
+
+import argparse
+import json
+import logging
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from cxr import __version__, documents
+from cxr.config import Settings, settings
+from cxr.errors import CxrError, DatasetError, ImageError, JobError
+
+DONE, DONE_WITH_REFUSALS, FAILED = 0, 1, 2
+
+logger = logging.getLogger("cxr")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command and returns its exit code."""
+    logging.basicConfig(
+        stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(message)s"
+    )
+    options = _parser().parse_args(arguments)
+    try:
+        return options.command(options, settings())
+    except CxrError as error:
+        sys.stderr.write(f"{error.message} [{error.code}]\n")
+        return FAILED
+
+
+def classify(options: argparse.Namespace, where: Settings) -> int:
+    """Scores films and folders; one line each."""
+    from cxr import inference, scoring
+    from cxr.decoding import DecoderPool
+
+    paths = list(_films_at(options.paths))
+    with DecoderPool(where.decoder_workers) as pool:
+        pool.start()
+        model = inference.load(where.models_dir, options.model, threads=where.threads)
+        threshold = model.card.threshold.value
+        if options.threshold is not None:
+            threshold = options.threshold
+        refused = 0
+        outcomes = scoring.score(model, pool, scoring.contents(paths))
+        for path, outcome in zip(paths, outcomes, strict=True):
+            line = _outcome_line(path, outcome, model, threshold)
+            refused += line["status"] == "refused"
+            _write(line if options.json else _in_words(line))
+    return DONE_WITH_REFUSALS if refused else DONE
+
+
+def evaluate(options: argparse.Namespace, where: Settings) -> int:
+    """Scores a labelled folder and prints metrics at the model's own threshold."""
+    from cxr import data, inference, registry, validation
+    from cxr.decoding import DecoderPool
+
+    model = inference.load(where.models_dir, options.model, threads=where.threads)
+    split_of = registry.read_split(where.models_dir, model.card)
+    films = validation.choose(data.scan(options.data), options.split, split_of)
+    with DecoderPool(where.decoder_workers) as pool:
+        found = validation.validate(model, pool, films, split_of)
+    if found.seen:
+        logger.warning(
+            "%d of these films trained, tuned or calibrated the model: the figures "
+            "are too good.",
+            found.seen,
+        )
+    if found.refused:
+        logger.warning("%d films were refused.", len(found.refused))
+    # File names can be patients' names: they are in the answer and never in a log.
+    document = asdict(found.evaluation) | {
+        "refused": len(found.refused),
+        "refusals": found.refused,
+        "seen_in_training": found.seen,
+        "model_id": model.card.model_id,
+        "model_sha256": model.sha256,
+    }
+    _write(document if options.json else _metrics_in_words(document))
+    return DONE_WITH_REFUSALS if found.refused else DONE
+
+
+def train(options: argparse.Namespace, where: Settings) -> int:
+    """Runs a training, or goes on with one, in this process."""
+    _check_train(options)
+    # Imported only now: TensorFlow takes seconds, which wrong use must not wait for.
+    from cxr import training
+
+    run_dir = options.run or where.runs_dir / _new_run_name(where.runs_dir)
+    if options.resume:
+        config = training.Run(run_dir).read_config()
+    else:
+        config = _new_config(options)
+        if training.Run(run_dir).has_checkpoint:
+            raise CxrError(
+                f"{run_dir} holds a run already: go on with --resume, or name another.",
+                code="run-exists",
+            )
+    model_id = training.train(config, run_dir, where.models_dir)
+    _write({"model_id": model_id} if options.json else f"Registered {model_id}.")
+    return DONE
+
+
+def models(options: argparse.Namespace, where: Settings) -> int:
+    """Lists, shows, activates, verifies or compares registered models."""
+    from cxr import registry
+
+    actions = {
+        "list": lambda: _list_models(where.models_dir),
+        "show": lambda: asdict(registry.read_card(where.models_dir, options.ids[0])),
+        "activate": lambda: _activate(where.models_dir, options.ids[0]),
+        "verify": lambda: _verify(where.models_dir),
+        "compare": lambda: _compare(where.models_dir, options.ids),
+    }
+    expected = {"show": 1, "activate": 1, "compare": 2}.get(options.action, 0)
+    if len(options.ids) != expected:
+        raise _wrong_use(
+            f"models {options.action} takes {expected} model ids, "
+            f"received {len(options.ids)}."
+        )
+    answer = actions[options.action]()
+    _write(answer if options.json else json.dumps(documents.plain(answer), indent=2))
+    failed = options.action == "verify" and any(answer.values())
+    return DONE_WITH_REFUSALS if failed else DONE
+
+
+def _check_train(options: argparse.Namespace) -> None:
+    given = list(_given(options)) + (["preset"] if options.preset else [])
+    if options.resume and given:
+        raise _wrong_use(
+            "--resume goes on with the run's own settings: leave out "
+            f"{', '.join(given)}."
+        )
+    if options.resume and options.run is None:
+        raise _wrong_use("Say which run to go on with: --run RUN_DIR --resume.")
+    if options.resume and not (options.run / "config.json").is_file():
+        raise JobError(f"{options.run} holds no run that can go on.")
+    if not options.resume and options.data is None:
+        raise _wrong_use("Say which films to train on: --data DIR.")
+    if not options.resume and not options.data.exists():
+        raise DatasetError(f"There is no data folder or manifest at {options.data}.")
+
+
+def _given(options: argparse.Namespace) -> dict[str, Any]:
+    settings_of_run = {
+        "data": None if options.data is None else str(options.data),
+        "architecture": options.architecture,
+        "backbone_weights": options.backbone_weights,
+        "backbone_note": options.backbone_note,
+        "seed": options.seed,
+    }
+    return {k: value for k, value in settings_of_run.items() if value is not None}
+
+
+def _new_config(options: argparse.Namespace) -> Any:
+    from cxr import networks, training
+
+    try:
+        config = training.config_for(options.preset or "standard", **_given(options))
+        networks.input_size(config.architecture)
+    except ValueError as error:
+        raise _wrong_use(f"The training can't start: {error}.") from error
+    return config
+
+
+def _wrong_use(message: str) -> CxrError:
+    return CxrError(message, code="usage")
+
+
+def _list_models(models_dir: Path) -> dict[str, Any]:
+    from cxr import registry
+    from cxr.errors import ModelError
+
+    try:
+        active: str | None = registry.active_id(models_dir)
+    except ModelError:
+        active = None
+    return {
+        "active": active,
+        "models": [
+            {
+                "model_id": card.model_id,
+                "architecture": card.architecture,
+                "created": card.created,
+                "threshold": card.threshold.value,
+                "test_auc": asdict(card.metrics["test"].auc)
+                if "test" in card.metrics
+                else None,
+            }
+            for card in registry.cards(models_dir)
+        ],
+    }
+
+
+def _activate(models_dir: Path, model_id: str) -> dict[str, str]:
+    from cxr import inference
+
+    return {"active": inference.activate(models_dir, model_id).model_id}
+
+
+def _verify(models_dir: Path) -> dict[str, list[str]]:
+    from cxr import inference, registry
+    from cxr.errors import ModelError
+
+    found = {}
+    for path in sorted(models_dir.glob(f"*/{registry.CARD}")):
+        name = path.parent.name
+        try:
+            card = registry.read_card(models_dir, name)
+            found[name] = registry.verify(models_dir, card)
+            if not found[name]:
+                inference.load(models_dir, name)
+        except ModelError as error:
+            found[name] = [error.message]
+    return found
+
+
+def _compare(models_dir: Path, ids: Sequence[str]) -> dict[str, Any]:
+    from cxr import validation
+
+    return asdict(validation.compare(models_dir, *ids))
+
+
+def _films_at(paths: Sequence[Path]) -> Iterator[Path]:
+    from cxr.data import SUFFIXES
+
+    for path in paths:
+        if path.is_file():
+            yield path
+            continue
+        if not path.is_dir():
+            raise DatasetError(f"There is no file or folder {path}.")
+        films = [p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES]
+        films = sorted(film for film in films if film.is_file())
+        if not films:
+            raise DatasetError(
+                f"The folder {path} holds no films (files ending in "
+                f"{', '.join(SUFFIXES)})."
+            )
+        yield from films
+
+
+def _outcome_line(
+    path: Path, outcome: Any, model: Any, threshold: float
+) -> dict[str, Any]:
+    result = outcome.result
+    refused = isinstance(result, ImageError)
+    return {
+        "file": str(path),
+        "status": "refused" if refused else "scored",
+        "code": result.code if refused else None,
+        "reason": result.message if refused else None,
+        "probability": None if refused else result.probability,
+        "decision": None if refused else model.decide(result.probability, threshold),
+        "threshold": threshold,
+        "model_id": model.card.model_id,
+        "model_sha256": model.sha256,
+        "warnings": list(outcome.warnings),
+        "seconds": round(outcome.seconds, 4),
+    }
+
+
+def _in_words(line: dict[str, Any]) -> str:
+    if line["status"] == "refused":
+        return f"{line['file']}: refused, {line['reason']}"
+    notes = "".join(f" {warning}" for warning in line["warnings"])
+    return (
+        f"{line['file']}: {line['decision']}, probability {line['probability']:.3f}, "
+        f"threshold {line['threshold']:.3f}.{notes}"
+    )
+
+
+def _metrics_in_words(document: dict[str, Any]) -> str:
+    lines = [
+        f"{document['n']} films, {document['n_positive']} with pneumonia, "
+        f"{document['refused']} refused; model {document['model_id']}, "
+        f"threshold {document['threshold']:.4f}"
+    ]
+    for name, item in document.items():
+        if isinstance(item, dict) and set(item) == {"value", "low", "high"}:
+            spread = f"({item['low']:.4f} to {item['high']:.4f})"
+            lines.append(f"{name:28} {item['value']:.4f}  {spread}")
+    lines.append(f"confusion {document['confusion']}")
+    refusals = document["refusals"].items()
+    return "\n".join([*lines, *(f"refused: {name}, {why}" for name, why in refusals)])
+
+
+def _write(answer: Any) -> None:
+    text = answer if isinstance(answer, str) else json.dumps(documents.plain(answer))
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def _new_run_name(runs_dir: Path) -> str:
+    from datetime import UTC, datetime
+
+    stem = f"{datetime.now(UTC):%Y-%m-%d}"
+    number = 1
+    while (runs_dir / f"{stem}-{number}").exists():
+        number += 1
+    return f"{stem}-{number}"
+
+
+def _probability(text: str) -> float:
+    value = float(text)
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError("expected a number between 0 and 1")
+    return value
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m cxr",
+        description="Decision support for pneumonia on chest X-rays. Research and "
+        "education only, never a diagnosis.",
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    command = commands.add_parser("classify", help="score films and folders of films")
+    command.add_argument("paths", nargs="+", type=Path, metavar="PATH")
+    command.add_argument("--model", metavar="ID", help="instead of the active model")
+    command.add_argument("--threshold", type=_probability, metavar="T")
+    command.set_defaults(command=classify)
+
+    command = commands.add_parser("evaluate", help="measure a model on labelled films")
+    command.add_argument("--data", type=Path, required=True, metavar="DIR")
+    command.add_argument(
+        "--split",
+        metavar="NAME",
+        help="a split of the folder (train, val, test), or held-out: the films of the "
+        "patients on whom the model was tested and nothing was chosen",
+    )
+    command.add_argument("--model", metavar="ID", help="instead of the active model")
+    command.set_defaults(command=evaluate)
+
+    command = commands.add_parser("train", help="train a model and register it")
+    command.add_argument("--data", type=Path, metavar="DIR")
+    command.add_argument("--architecture", metavar="NAME")
+    command.add_argument(
+        "--preset", metavar="NAME", help="quick, standard (the default) or best"
+    )
+    command.add_argument(
+        "--backbone-weights", metavar="SOURCE", help="imagenet, none, or a file"
+    )
+    command.add_argument(
+        "--backbone-note", metavar="TEXT", help="where such a file comes from"
+    )
+    command.add_argument("--seed", type=int)
+    command.add_argument("--run", type=Path, metavar="RUN_DIR")
+    command.add_argument("--resume", action="store_true", help="go on with RUN_DIR")
+    command.set_defaults(command=train)
+
+    command = commands.add_parser("models", help="the registered models")
+    command.add_argument(
+        "action",
+        nargs="?",
+        default="list",
+        choices=("list", "show", "activate", "verify", "compare"),
+    )
+    command.add_argument("ids", nargs="*", metavar="ID")
+    command.set_defaults(command=models)
+    for subparser in commands.choices.values():
+        subparser.add_argument("--json", action="store_true", help="for programs")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

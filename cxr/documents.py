@@ -1,0 +1,37 @@
+"""JSON documents: what goes in, and how a file is replaced by its next version."""
+
+import json
+import math
+import os
+import uuid
+from pathlib import Path
+from typing import Any
+
+
+def plain(value: Any) -> Any:
+    """Returns the value as JSON knows it: what is not finite becomes null."""
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def replace(path: Path, content: Any) -> None:
+    """Writes the document in one step: a reader sees the old one or the new one.
+
+    What is not finite is written as null.
+    """
+    # A name of its own: another process may be replacing the same document.
+    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}.draft")
+    try:
+        with draft.open("w", encoding="utf-8") as file:
+            json.dump(plain(content), file, indent=2, allow_nan=False)
+            file.write("\n")
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)

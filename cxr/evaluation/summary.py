@@ -1,0 +1,181 @@
+"""All metrics of one model on one set of films, each with its interval."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from cxr.evaluation.estimates import Estimate, warn_undefined
+from cxr.evaluation.inputs import Floats, Integers, labels_and_scores, patient_codes
+from cxr.evaluation.operating import OperatingPoint, point_at, undefined_fields
+from cxr.evaluation.ranking import (
+    auc_estimate,
+    average_precision_estimate,
+    weighted_average_precision,
+)
+from cxr.evaluation.reliability import (
+    brier_estimate,
+    calibration_error_estimate,
+    calibration_errors,
+    expected_calibration_error,
+)
+
+# Weights held at once, 8 bytes each.
+CHUNK = 2_000_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation(OperatingPoint):
+    """An operating point with the metrics that need no threshold.
+
+    Attributes:
+        n: films.
+        n_positive: pneumonia films.
+        n_patients: None when films were taken as independent.
+        auc: area under the ROC curve.
+        average_precision: area under the precision-recall steps.
+        brier: mean squared difference of label and probability.
+        ece: expected calibration error, 15 bins of equal width.
+        methods: for each estimate, how its interval was made.
+    """
+
+    n: int
+    n_positive: int
+    n_patients: int | None
+    auc: Estimate
+    average_precision: Estimate
+    brier: Estimate
+    ece: Estimate
+    methods: dict[str, str]
+
+
+def evaluate(
+    y_true: ArrayLike,
+    y_score: ArrayLike,
+    *,
+    threshold: float,
+    groups: ArrayLike | None = None,
+    n_bootstrap: int = 2000,
+    seed: int = 0,
+) -> Evaluation:
+    """Returns every metric with its 95 % interval.
+
+    Patients are resampled whole; without them, films. Intervals are made as
+    `Evaluation.methods` says: score intervals for values that a few errors decide,
+    because resampling a sample without errors only gives samples without errors.
+
+    Args:
+        y_true: 0 or 1, shape `(n,)`.
+        y_score: probabilities, shape `(n,)`.
+        threshold: the model's own, chosen on the validation split.
+        groups: patient of each film, shape `(n,)`.
+        n_bootstrap: draws; with 0 the intervals that need them are nan.
+        seed: of the draws; the same seed gives the same intervals.
+
+    Raises:
+        ValueError: an array is not of this kind, or the threshold is nan.
+
+    Reference:
+        Field and Welsh, J. R. Stat. Soc. B 69 (2007) 369-390 (cluster bootstrap).
+    """
+    labels, scores = labels_and_scores(y_true, y_score, probabilities=True)
+    patients = patient_codes(groups, labels.size)
+    point = point_at(labels, scores, threshold, patients)
+    draws = _draws(labels, scores, patients, n_bootstrap, seed)
+    evaluation = Evaluation(
+        **vars(point),
+        n=labels.size,
+        n_positive=int(labels.sum()),
+        n_patients=None if patients is None else int(patients.max()) + 1,
+        auc=auc_estimate(labels, scores, patients),
+        average_precision=average_precision_estimate(
+            labels, scores, patients, draws.average_precision
+        ),
+        brier=brier_estimate(labels, scores, patients, draws.brier),
+        ece=calibration_error_estimate(
+            expected_calibration_error(labels, scores),
+            draws.ece,
+            draws.ece_if_calibrated,
+        ),
+        methods=_methods(by_patient=patients is not None, n_bootstrap=n_bootstrap),
+    )
+    warn_undefined(undefined_fields(evaluation))
+    return evaluation
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Draws:
+    average_precision: Floats
+    brier: Floats
+    ece: Floats
+    ece_if_calibrated: Floats
+
+
+def _draws(
+    labels: Integers,
+    scores: Floats,
+    patients: Integers | None,
+    n_bootstrap: int,
+    seed: int,
+) -> _Draws:
+    if patients is None:
+        patients = np.arange(labels.size)
+    rng = np.random.default_rng(seed)
+    loss = (scores - labels) ** 2
+    rows = [np.empty((4, 0))]
+    # One patient gives the same films in every draw and no interval.
+    for size in _chunks(n_bootstrap if patients.max() else 0, labels.size):
+        weights = _weights(patients, size, rng)
+        drawn = _labels(scores, patients, size, rng)
+        row = (
+            weighted_average_precision(labels, scores, weights),
+            weights @ loss / weights.sum(axis=1),
+            calibration_errors(labels, scores, weights),
+            calibration_errors(drawn, scores, np.ones((1, labels.size))),
+        )
+        rows.append(np.stack(row))
+    precision, brier, error, if_calibrated = np.concatenate(rows, axis=1)
+    return _Draws(
+        average_precision=precision,
+        brier=brier,
+        ece=error,
+        ece_if_calibrated=if_calibrated,
+    )
+
+
+def _chunks(n_bootstrap: int, n: int) -> list[int]:
+    size = max(1, CHUNK // n)
+    return [min(size, n_bootstrap - i) for i in range(0, n_bootstrap, size)]
+
+
+def _weights(patients: Integers, size: int, rng: np.random.Generator) -> Floats:
+    n = int(patients.max()) + 1
+    drawn = rng.integers(n, size=(size, n)) + np.arange(size)[:, np.newaxis] * n
+    counts = np.bincount(drawn.ravel(), minlength=size * n).reshape(size, n)
+    return counts[:, patients].astype(np.float64)
+
+
+def _labels(
+    scores: Floats, patients: Integers, size: int, rng: np.random.Generator
+) -> Integers:
+    # One number a patient, so that films of a patient differ as little as they can.
+    luck = rng.random((size, int(patients.max()) + 1))
+    return (luck[:, patients] < scores).astype(np.int64)
+
+
+def _methods(*, by_patient: bool, n_bootstrap: int) -> dict[str, str]:
+    unit = "patient" if by_patient else "film"
+    wilson = "Wilson, design effect by patient" if by_patient else "Wilson"
+    delong = "Obuchowski by patient" if by_patient else "DeLong"
+    bootstrap = f"bootstrap by {unit}, {n_bootstrap} draws"
+    rates = ("sensitivity", "specificity", "accuracy", "precision", "npv")
+    ratios = ("likelihood_ratio_positive", "likelihood_ratio_negative")
+    return {
+        **dict.fromkeys(rates, wilson),
+        "f1": f"{wilson}, of tp / (tp + fp + fn)",
+        **dict.fromkeys(ratios, f"MOVER-R of {wilson}"),
+        "auc": f"score interval, variance of {delong}",
+        "average_precision": f"score interval, variance of {bootstrap}",
+        "brier": f"score interval, variance of {bootstrap}",
+        "ece": f"basic interval, {bootstrap}",
+    }

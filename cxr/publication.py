@@ -1,0 +1,430 @@
+"""From a trained network to a registered model.
+
+Exports the network for serving, calibrates, chooses the threshold and the uncertain
+band, evaluates, and checks that serving gives the trained network's scores. Every score
+on the card is the serving network's. The model appears in the registry in one step,
+whole, as a candidate.
+"""
+
+import contextlib
+import csv
+import importlib.metadata
+import math
+import shutil
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from cxr import data, evaluation, frozen, networks, preprocessing, registry
+from cxr.data import LabelledFilm, Origin
+from cxr.errors import ModelError
+from cxr.evaluation import PlattScaling
+from cxr.inference import Network
+from cxr.registry import (
+    Card,
+    DataRecord,
+    FileRecord,
+    Parity,
+    Threshold,
+    UncertainBand,
+)
+
+PARITY_TOLERANCE = 1e-3  # probability
+PARITY_FILMS = 256
+BAND_SENSITIVITY = 0.998
+BAND_SPECIFICITY = 0.98
+FAINTEST_FULL_HEAT = 0.1  # logits
+SHORT_NAMES = {networks.BASELINE: "baseline"}
+
+INTENDED_USE = (
+    "Research and education: shows how a network reads frontal chest films, beside a "
+    "reader who decides. Never a diagnosis, not a medical device."
+)
+LIMITS = (
+    "It knows two answers only. Any other finding (effusion, mass, fracture, "
+    "pneumothorax, heart failure) is not looked for and may pass for either.",
+    "A film below the threshold can still show pneumonia; clinical signs go first.",
+    "It has not been tested on adults, newborns or films of other hospitals, where "
+    "networks trained on one hospital's films are known to lose much of their "
+    "specificity.",
+    "A heat map shows which regions raised the score. It is not a finding and not "
+    "proof that the reason is the right one.",
+    "Its labels are readings of films by graders, not cultures or courses of illness.",
+)
+PACKAGES = (
+    "keras",
+    "tensorflow",
+    "openvino",
+    "numpy",
+    "opencv-python",
+    "opencv-python-headless",
+    "pillow",
+)
+
+Films = Mapping[str, tuple[LabelledFilm, ...]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoredSplit:
+    """One split with the serving network's outputs.
+
+    Attributes:
+        films: in the order of the arrays.
+        labels: `int64`, shape `(n,)`.
+        logits: `float64`, shape `(n,)`.
+        peaks: `float64`, shape `(n,)`, the highest activation of each film.
+    """
+
+    films: tuple[LabelledFilm, ...]
+    labels: NDArray[np.int64]
+    logits: NDArray[np.float64]
+    peaks: NDArray[np.float64]
+
+
+def publish(
+    network: keras.Model,
+    *,
+    config: dict[str, object],
+    splits: dict[str, tuple[tuple[LabelledFilm, ...], NDArray[np.uint8]]],
+    training_films: Sequence[LabelledFilm],
+    fingerprint: str,
+    history: Path,
+    seconds: float,
+    models_dir: Path,
+) -> str:
+    """Registers a trained network as a candidate and returns its model id.
+
+    Args:
+        network: with the outputs of `networks.build`.
+        config: the run's settings, for the card.
+        splits: films and pixels `uint8 (n, size, size)` of validation, calibration
+            and test.
+        training_films: those that the network was fitted to.
+        fingerprint: of all the data.
+        history: the run's learning curves.
+        seconds: that the run took.
+        models_dir: the registry.
+
+    Raises:
+        ModelError: the serving network gives other scores than the trained one.
+    """
+    models_dir.mkdir(parents=True, exist_ok=True)
+    draft = models_dir / f".draft-{uuid.uuid4().hex}"
+    draft.mkdir()
+    films = {"train": tuple(training_films)} | {k: v[0] for k, v in splits.items()}
+    try:
+        served = export(network, draft)
+        scored = {k: _score(served, *split) for k, split in splits.items()}
+        calibration = evaluation.fit_platt(
+            scored["calibration"].labels, scored["calibration"].logits
+        )
+        parity = check_parity(network, served, splits["validation"][1], calibration)
+        _write_golden(draft, served, calibration)
+        _write_scores(draft, scored, calibration)
+        _write_split(draft, films)
+        shutil.copyfile(history, draft / registry.HISTORY)
+        card = _card(
+            network.name,
+            scored,
+            calibration,
+            model_id=_new_id(network.name, models_dir),
+            films=films,
+            fingerprint=fingerprint,
+            training={**config, "seconds": round(seconds)},
+            parity=parity,
+            files=registry.file_records(draft),
+        )
+        draft.rename(models_dir / card.model_id)
+        registry.write_card(models_dir, card)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    return card.model_id
+
+
+def export(network: keras.Model, folder: Path) -> Network:
+    """Writes the network for serving and its Keras weights; returns the served one.
+
+    Both are stored as float32: halving them would move scores by about 1e-3.
+    """
+    from cxr.runtime import openvino
+
+    graph = frozen.convert(networks.serving(network))
+    openvino.save_model(graph, folder / registry.NETWORK, compress_to_fp16=False)
+    network.save_weights(folder / registry.KERAS_WEIGHTS)
+    return Network(
+        (folder / registry.NETWORK).read_bytes(),
+        (folder / registry.NETWORK_WEIGHTS).read_bytes(),
+    )
+
+
+def check_parity(
+    network: keras.Model,
+    served: Network,
+    pixels: NDArray[np.uint8],
+    calibration: PlattScaling,
+) -> Parity:
+    """Returns how far serving is from training, in probability.
+
+    Raises:
+        ModelError: farther than `PARITY_TOLERANCE` on any film.
+    """
+    every = max(1, len(pixels) // PARITY_FILMS)
+    inputs = _inputs(pixels[::every][:PARITY_FILMS])
+    trained = network.predict(inputs, batch_size=32, verbose=0)["logit"][:, 0]
+    difference = np.abs(
+        calibration.apply(trained) - calibration.apply(served(inputs).logits)
+    )
+    largest = float(difference.max())
+    if not largest <= PARITY_TOLERANCE:
+        raise ModelError(
+            f"The exported network differs from the trained one by {largest:.2g} in "
+            f"probability; at most {PARITY_TOLERANCE} is allowed. Not registered.",
+            code="parity",
+        )
+    return Parity(
+        n=len(inputs),
+        max_probability_difference=largest,
+        tolerance=PARITY_TOLERANCE,
+    )
+
+
+def uncertain_band(
+    labels: NDArray[np.int64], probabilities: NDArray[np.float64], threshold: float
+) -> UncertainBand:
+    """Returns the band around the threshold. Validation split only.
+
+    It reaches down to where all but 2 in 1,000 ill films are found and up to where all
+    but 1 in 50 well films are below; a side that this leaves empty has no band.
+    """
+    low = evaluation.threshold_for_sensitivity(
+        labels, probabilities, target=BAND_SENSITIVITY
+    )
+    high = evaluation.threshold_for_specificity(
+        labels, probabilities, target=BAND_SPECIFICITY
+    )
+    centre = _logit(threshold)
+    return UncertainBand(
+        below=max(0.0, centre - _logit(low)),
+        above=max(0.0, _logit(high) - centre),
+        rule=(
+            f"from sensitivity {BAND_SENSITIVITY} to specificity {BAND_SPECIFICITY} on "
+            "the validation films, in logits around the threshold"
+        ),
+    )
+
+
+def golden_films(size: int, n: int = 4) -> NDArray[np.uint8]:
+    """Returns made-up films, `uint8`, shape `(n, size, size)`: bright field, two dark
+    lungs, and in some a bright patch. They only have to score the same for ever.
+    """
+    rows, columns = np.mgrid[0:size, 0:size] / size
+    films = []
+    for number in range(n):
+        rng = np.random.default_rng([7, number])
+        film = 150 + 60 * np.cos(3 * (columns - 0.5)) - 40 * np.abs(rows - 0.5)
+        for centre in (0.3, 0.7):
+            lung = ((columns - centre) / 0.15) ** 2 + ((rows - 0.45) / 0.3) ** 2
+            film -= 110 * np.exp(-(lung**2))
+        row, column = rng.uniform(0.3, 0.6), rng.uniform(0.25, 0.75)
+        spot = ((columns - column) / 0.1) ** 2 + ((rows - row) / 0.1) ** 2
+        film += number * 25 * np.exp(-spot)
+        films.append(np.clip(film, 0, 255).astype(np.uint8))
+    return np.stack(films)
+
+
+def _score(
+    served: Network, films: tuple[LabelledFilm, ...], pixels: NDArray[np.uint8]
+) -> ScoredSplit:
+    outputs = served(_inputs(pixels))
+    return ScoredSplit(
+        films=films,
+        labels=np.array([film.label for film in films]),
+        logits=outputs.logits.astype(np.float64),
+        peaks=outputs.activation_maps.max(axis=(1, 2)).astype(np.float64),
+    )
+
+
+def _inputs(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    size = pixels.shape[1]
+    films = pixels.astype(np.float32)
+    return np.stack([preprocessing.network_input(film, size) for film in films])
+
+
+def _card(
+    architecture: str,
+    scored: dict[str, ScoredSplit],
+    calibration: PlattScaling,
+    *,
+    model_id: str,
+    films: Films,
+    fingerprint: str,
+    training: dict[str, object],
+    parity: Parity,
+    files: dict[str, FileRecord],
+) -> Card:
+    validation = scored["validation"]
+    probabilities = calibration.apply(validation.logits)
+    threshold = _threshold(validation, probabilities, training)
+    origin = data.origin([film for part in films.values() for film in part])
+    return Card(
+        model_id=model_id,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        architecture=architecture,
+        input_size=networks.input_size(architecture),
+        preparation=preprocessing.PREPARATION,
+        classes=data.CLASSES,
+        backbone=_backbone(architecture, training),
+        intended_use=INTENDED_USE,
+        population=origin.population,
+        age_years=origin.age_years,
+        limits=LIMITS,
+        calibration=calibration,
+        threshold=threshold,
+        uncertain_band=uncertain_band(
+            validation.labels, probabilities, threshold.value
+        ),
+        heatmap_scale=_heatmap_scale(validation),
+        data=_data_record(films, origin, fingerprint),
+        training=training,
+        metrics={
+            name: _evaluate(scored[name], calibration, threshold.value)
+            for name in ("validation", "test")
+        },
+        parity=parity,
+        versions=_versions(),
+        licence="Apache-2.0",
+        files=files,
+    )
+
+
+def _backbone(architecture: str, training: dict[str, object]) -> str:
+    if architecture == networks.BASELINE:
+        return "none: trained from random weights"
+    source = str(training["backbone_weights"])
+    if source == "imagenet":
+        return "ImageNet, downloaded by Keras"
+    if source == "none":
+        return "none: trained from random weights"
+    note = training["backbone_note"] or "a local file, origin not stated"
+    return f"{Path(source).name}: {note}"
+
+
+def _threshold(
+    validation: ScoredSplit,
+    probabilities: NDArray[np.float64],
+    training: dict[str, object],
+) -> Threshold:
+    target = float(str(training["target_sensitivity"]))
+    assured = float(str(training["assured_sensitivity"]))
+    value = evaluation.threshold_for_assured_sensitivity(
+        validation.labels,
+        probabilities,
+        target=target,
+        assured=assured,
+        groups=np.array([film.patient_id for film in validation.films]),
+    )
+    missed = probabilities[validation.labels == 1] < value
+    reached = "" if missed.any() else "; it misses none of these films"
+    return Threshold(
+        # A rule may end at 0 or 1, around which a band in logits can't be drawn.
+        value=min(max(value, 1e-6), 1 - 1e-6),
+        rule=(
+            f"the highest threshold with a sensitivity of at least {target} whose 95 % "
+            f"interval starts at {assured} or above{reached}"
+        ),
+        split="validation",
+    )
+
+
+def _heatmap_scale(validation: ScoredSplit) -> float:
+    peaks = np.quantile(validation.peaks[validation.labels == 1], 0.5)
+    return max(float(peaks), FAINTEST_FULL_HEAT)
+
+
+def _data_record(films: Films, origin: Origin, fingerprint: str) -> DataRecord:
+    return DataRecord(
+        name=origin.name,
+        source=origin.source,
+        licence=origin.licence,
+        fingerprint=fingerprint,
+        films={k: len(part) for k, part in films.items()},
+        positives={k: sum(f.label for f in part) for k, part in films.items()},
+        patients={k: len({f.patient_id for f in part}) for k, part in films.items()},
+    )
+
+
+def _evaluate(
+    split: ScoredSplit, calibration: PlattScaling, threshold: float
+) -> evaluation.Evaluation:
+    return evaluation.evaluate(
+        split.labels,
+        calibration.apply(split.logits),
+        threshold=threshold,
+        groups=np.array([film.patient_id for film in split.films]),
+    )
+
+
+def _versions() -> dict[str, str]:
+    versions = {}
+    for name in PACKAGES:
+        # TensorFlow and OpenCV come under several names, of which one is installed.
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[name] = importlib.metadata.version(name)
+    return versions
+
+
+def _write_golden(folder: Path, served: Network, calibration: PlattScaling) -> None:
+    films = golden_films(served.size)
+    logits = served(_inputs(films)).logits
+    np.savez_compressed(
+        folder / registry.GOLDEN,
+        films=films,
+        probabilities=calibration.apply(logits),
+    )
+
+
+def _write_scores(
+    folder: Path, scored: dict[str, ScoredSplit], calibration: PlattScaling
+) -> None:
+    with (folder / registry.SCORES).open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(
+            ("split", "film", "patient", "subtype", "label", "logit", "probability")
+        )
+        for name, split in scored.items():
+            probabilities = calibration.apply(split.logits)
+            for film, logit, p in zip(
+                split.films, split.logits, probabilities, strict=True
+            ):
+                identity = (name, film.name, film.patient_id, film.subtype or "")
+                writer.writerow((*identity, film.label, f"{logit:.6f}", f"{p:.8f}"))
+
+
+def _write_split(folder: Path, films: Films) -> None:
+    with (folder / registry.SPLIT).open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(("film", "sha256", "split"))
+        for name, part in films.items():
+            writer.writerows((film.name, film.sha256, name) for film in part)
+
+
+def _new_id(architecture: str, models_dir: Path) -> str:
+    short = SHORT_NAMES.get(architecture, architecture.removeprefix("efficientnet-"))
+    stem = f"{short}-{datetime.now(UTC):%Y-%m-%d}"
+    taken = {path.name for path in models_dir.iterdir()}
+    number = 1
+    while f"{stem}-{number}" in taken:
+        number += 1
+    return f"{stem}-{number}"
+
+
+def _logit(probability: float) -> float:
+    # A rule may put its threshold at or beyond the ends of the scale.
+    inside = min(max(probability, 1e-9), 1 - 1e-9)
+    return math.log(inside) - math.log1p(-inside)

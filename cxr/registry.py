@@ -1,0 +1,432 @@
+"""The models that are there: cards, hashes, which one serves.
+
+A model is a folder `models/<model_id>/` with a card; a folder without a readable card
+is no model. `models/active.json` names the one that serves. Nothing in a model folder
+is ever executed: the network is read by OpenVINO as data, arrays without pickle.
+"""
+
+import csv
+import hashlib
+import io
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import dacite
+import numpy as np
+from numpy.typing import NDArray
+
+from cxr import documents
+from cxr.errors import ModelError
+from cxr.evaluation import Evaluation, PlattScaling
+
+CARD = "card.json"
+ACTIVE = "active.json"
+NETWORK = "network.xml"
+NETWORK_WEIGHTS = "network.bin"
+KERAS_WEIGHTS = "weights.weights.h5"
+SCORES = "scores.csv"
+HISTORY = "history.csv"
+SPLIT = "split.csv"
+GOLDEN = "golden.npz"
+NEEDED = (NETWORK, NETWORK_WEIGHTS, GOLDEN, SCORES, SPLIT)
+
+MAX_CARD_CHARACTERS = 1_000_000
+_MODEL_ID = re.compile(r"[a-z0-9][a-z0-9.-]{0,63}")
+_FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_STRICT = dacite.Config(
+    strict=True, cast=[tuple], type_hooks={float: lambda value: _number(value)}
+)
+# What reading a file raises that is not the document it should be.
+_UNREADABLE = (
+    OSError,
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    RecursionError,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Threshold:
+    """The shipped operating point.
+
+    Attributes:
+        value: `[0, 1]`; a film at or above it is positive.
+        rule: how it was chosen.
+        split: the films it was chosen on.
+    """
+
+    value: float
+    rule: str
+    split: str
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for a value that would call every film normal."""
+        _require(0 <= self.value <= 1, "a threshold from 0 to 1", value=self.value)
+
+
+@dataclass(frozen=True, kw_only=True)
+class UncertainBand:
+    """How far around a threshold a score is uncertain, in logits of probability.
+
+    Attributes:
+        below: distance of the lower edge.
+        above: distance of the upper edge.
+        rule: how both were chosen.
+    """
+
+    below: float
+    above: float
+    rule: str
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for edges that are no distances."""
+        _require(0 <= self.below < math.inf, "a distance", below=self.below)
+        _require(0 <= self.above < math.inf, "a distance", above=self.above)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataRecord:
+    """What a model was made from.
+
+    Attributes:
+        name: of the data set.
+        source: citation.
+        licence: of the films.
+        fingerprint: SHA-256 over contents, labels and patients.
+        films: number in each split.
+        positives: number with pneumonia in each split.
+        patients: number in each split.
+    """
+
+    name: str
+    source: str
+    licence: str
+    fingerprint: str
+    films: dict[str, int]
+    positives: dict[str, int]
+    patients: dict[str, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parity:
+    """Agreement of the serving network with the trained one on the same films."""
+
+    n: int
+    max_probability_difference: float
+    tolerance: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileRecord:
+    """One file of a model folder."""
+
+    sha256: str
+    size: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Card:
+    """Everything about a model that isn't weights.
+
+    Attributes:
+        model_id: name of the folder.
+        created: UTC, ISO 8601.
+        architecture: as in `networks.ARCHITECTURES`.
+        input_size: edge in pixels.
+        preparation: the pixel contract, equal to `preprocessing.PREPARATION`.
+        classes: names of label 0 and label 1.
+        backbone: where its first weights came from.
+        intended_use: in a sentence.
+        population: whose films it was made from.
+        age_years: of those patients, from the first to below the second; None when it
+            is not known.
+        limits: what it can't do.
+        calibration: logit to probability.
+        threshold: the shipped operating point.
+        uncertain_band: around any threshold.
+        heatmap_scale: the activation, in logits, at which a heat map is full; above 0.
+        data: what it was made from.
+        training: settings and duration of the run.
+        metrics: evaluation on each split that was not trained on.
+        parity: serving against training.
+        versions: of the packages that made it.
+        licence: of the model.
+        files: every other file of the folder.
+    """
+
+    model_id: str
+    created: str
+    architecture: str
+    input_size: int
+    preparation: str
+    classes: tuple[str, str]
+    backbone: str
+    intended_use: str
+    population: str
+    limits: tuple[str, ...]
+    calibration: PlattScaling
+    threshold: Threshold
+    uncertain_band: UncertainBand
+    heatmap_scale: float
+    data: DataRecord
+    training: dict[str, object]
+    metrics: dict[str, Evaluation]
+    parity: Parity
+    versions: dict[str, str]
+    licence: str
+    files: dict[str, FileRecord]
+    age_years: tuple[float, float] | None = None
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for a card by which no model can serve."""
+        _require(
+            0 < self.heatmap_scale < math.inf,
+            "a scale above 0",
+            heatmap_scale=self.heatmap_scale,
+        )
+        missing = [name for name in NEEDED if name not in self.files]
+        _require(not missing, "all files of a model", missing=missing)
+        odd = [name for name in self.files if not _FILE_NAME.fullmatch(name)]
+        _require(not odd, "plain file names", odd=odd)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scores:
+    """A model's stored scores of the films of one split.
+
+    Attributes:
+        names: of the films.
+        sha256: of their files.
+        patients: patient ids.
+        labels: `int64`, shape `(n,)`, 1 for pneumonia.
+        probabilities: `float64`, shape `(n,)`.
+        subtypes: `bacterial`, `viral` or empty.
+    """
+
+    names: tuple[str, ...]
+    sha256: tuple[str, ...]
+    patients: tuple[str, ...]
+    labels: NDArray[np.int64]
+    probabilities: NDArray[np.float64]
+    subtypes: tuple[str, ...]
+
+
+def cards(models_dir: Path) -> list[Card]:
+    """Returns the cards of all models, newest first; unreadable folders are left out.
+
+    `python -m cxr models verify` names what is wrong with those.
+    """
+    found = []
+    for path in models_dir.glob(f"*/{CARD}"):
+        try:
+            found.append(read_card(models_dir, path.parent.name))
+        except ModelError:
+            continue
+    return sorted(found, key=lambda card: card.created, reverse=True)
+
+
+def read_card(models_dir: Path, model_id: str) -> Card:
+    """Returns the card of one model.
+
+    A figure that is undefined or infinite is null in the file and nan on the card.
+
+    Raises:
+        ModelError: no such model, or its card can't be read.
+    """
+    folder = folder_of(models_dir, model_id)
+    # A link could lead out of the registry.
+    if folder.is_symlink() or not (folder / CARD).is_file():
+        raise ModelError(
+            f"There is no model {model_id}. `python -m cxr models` lists those there.",
+            code="no-such-model",
+        )
+    try:
+        with (folder / CARD).open(encoding="utf-8") as file:
+            content = json.loads(file.read(MAX_CARD_CHARACTERS))
+        card = dacite.from_dict(Card, content, _STRICT)
+    except (*_UNREADABLE, dacite.DaciteError) as error:
+        raise ModelError(
+            f"The card of model {model_id} is damaged.", code="damaged-card"
+        ) from error
+    if card.model_id != model_id:
+        raise ModelError(
+            f"The folder {model_id} holds the card of {card.model_id}.",
+            code="damaged-card",
+        )
+    return card
+
+
+def write_card(models_dir: Path, card: Card) -> None:
+    """Writes a card into its folder, replacing an earlier one in one step."""
+    documents.replace(folder_of(models_dir, card.model_id) / CARD, asdict(card))
+
+
+def folder_of(models_dir: Path, model_id: str) -> Path:
+    """Returns a model's folder, whether or not it is there.
+
+    Raises:
+        ModelError: that is no model id (it could lead out of the registry).
+    """
+    if not _MODEL_ID.fullmatch(model_id):
+        raise ModelError(f"{model_id[:80]!r} is not a model id.", code="no-such-model")
+    return models_dir / model_id
+
+
+def active_id(models_dir: Path) -> str:
+    """Returns the id of the model that serves.
+
+    Raises:
+        ModelError: none is active; nothing may be predicted then.
+    """
+    try:
+        content = json.loads((models_dir / ACTIVE).read_text(encoding="utf-8"))
+        return str(content["model_id"])
+    except _UNREADABLE as error:
+        raise ModelError(
+            f"No model is active in {models_dir.name}/. Train one, or activate one "
+            "with `python -m cxr models activate ID`.",
+            code="no-active-model",
+        ) from error
+
+
+def activate(models_dir: Path, model_id: str) -> Card:
+    """Makes a model the one that serves, after its files were verified.
+
+    Whether it also gives its golden scores is for `inference.activate` to find out.
+
+    Raises:
+        ModelError: no such model, or a file is not what its card says.
+    """
+    card = read_card(models_dir, model_id)
+    if problems := verify(models_dir, card):
+        raise ModelError(
+            f"{model_id} was not activated: {problems[0]}", code="damaged-model"
+        )
+    documents.replace(models_dir / ACTIVE, {"model_id": model_id})
+    return card
+
+
+def verify(models_dir: Path, card: Card) -> list[str]:
+    """Returns a sentence for each file that differs from the card, none if all fit."""
+    folder = folder_of(models_dir, card.model_id)
+    problems = []
+    for name, record in card.files.items():
+        try:
+            if _record(folder / name) != record:
+                problems.append(f"The file {name} was changed (its SHA-256 differs).")
+        except OSError:
+            problems.append(f"The file {name} is missing.")
+    return problems
+
+
+def read_file(models_dir: Path, card: Card, name: str) -> bytes:
+    """Returns the bytes of one of the model's files, after comparing their hash.
+
+    Raises:
+        ModelError: the file is missing, not on the card, or was changed.
+    """
+    if name not in card.files:
+        raise _damaged(card, f"The card lists no {name}.")
+    path, record = folder_of(models_dir, card.model_id) / name, card.files[name]
+    try:
+        with _opened(path) as file:
+            # One byte more than it should have is enough to see that it was changed.
+            content = file.read(record.size + 1)
+    except OSError as error:
+        raise _damaged(card, f"The file {name} can't be read.") from error
+    if hashlib.sha256(content).hexdigest() != record.sha256:
+        raise _damaged(card, f"The file {name} was changed (its SHA-256 differs).")
+    return content
+
+
+def read_scores(models_dir: Path, card: Card, split: str) -> Scores:
+    """Returns the model's stored scores of one split, in the order of the file.
+
+    Raises:
+        ModelError: the file was changed or has no such split.
+    """
+    tables = [_table(models_dir, card, name) for name in (SCORES, SPLIT)]
+    rows, films = ([r for r in rows if r.get("split") == split] for rows in tables)
+    if not rows:
+        raise ModelError(f"Model {card.model_id} has no scores of the split {split}.")
+    try:
+        sha256_of = {row["film"]: row["sha256"] for row in films}
+        return Scores(
+            names=tuple(row["film"] for row in rows),
+            sha256=tuple(sha256_of[row["film"]] for row in rows),
+            patients=tuple(row["patient"] for row in rows),
+            labels=np.array([int(row["label"]) for row in rows], np.int64),
+            probabilities=np.array([float(row["probability"]) for row in rows]),
+            subtypes=tuple(row["subtype"] for row in rows),
+        )
+    except _UNREADABLE as error:
+        raise _damaged(card, f"The file {SCORES} can't be understood.") from error
+
+
+def read_split(models_dir: Path, card: Card) -> Mapping[str, str]:
+    """Returns the split of each film that made the model, by the film's SHA-256.
+
+    Raises:
+        ModelError: the file was changed or is no such table.
+    """
+    try:
+        return {r["sha256"]: r["split"] for r in _table(models_dir, card, SPLIT)}
+    except KeyError as error:
+        raise _damaged(card, f"The file {SPLIT} can't be understood.") from error
+
+
+def file_records(folder: Path) -> dict[str, FileRecord]:
+    """Returns hash and size of every file in a model folder but the card, by name."""
+    return {
+        path.name: _record(path)
+        for path in sorted(folder.iterdir())
+        if path.name != CARD and path.is_file()
+    }
+
+
+def _require(condition: bool, expected: str, **received: object) -> None:
+    if not condition:
+        [(name, value)] = received.items()
+        raise ValueError(f"expected {expected}, received {name}={value!r}")
+
+
+def _number(value: object) -> float:
+    # JSON has neither nan nor infinity; both are null in the file.
+    if value is None:
+        return math.nan
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"expected a number or null, received {value=}")
+    return float(value)
+
+
+def _damaged(card: Card, what: str) -> ModelError:
+    return ModelError(
+        f"Model {card.model_id} doesn't serve. {what}", code="damaged-model"
+    )
+
+
+def _opened(path: Path) -> io.BufferedReader:
+    # A pipe or device would be read for ever.
+    if not path.is_file():
+        raise FileNotFoundError(path.name)
+    return path.open("rb")
+
+
+def _record(path: Path) -> FileRecord:
+    with _opened(path) as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return FileRecord(sha256=digest, size=path.stat().st_size)
+
+
+def _table(models_dir: Path, card: Card, name: str) -> list[dict[str, str]]:
+    try:
+        text = read_file(models_dir, card, name).decode()
+        return list(csv.DictReader(io.StringIO(text, newline="")))
+    except (ValueError, csv.Error) as error:
+        raise _damaged(card, f"The file {name} can't be understood.") from error

@@ -1,0 +1,78 @@
+"""A real server and a real browser for the tests in this folder."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+
+from cxr.config import ROOT
+
+BROWSER_ARGUMENTS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Headless Chromium, or a skip that says why."""
+    path = os.environ.get("CXR_CHROMIUM") or shutil.which("chromium")
+    if path is None:
+        pytest.skip("no Chromium: install it or set CXR_CHROMIUM")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(
+            executable_path=path, args=list(BROWSER_ARGUMENTS)
+        )
+        yield running
+        running.close()
+
+
+@pytest.fixture
+def serve(tmp_path):
+    """Starts the app on a free port; gives its address and its process."""
+    started = []
+
+    def start(models_dir):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        command = [sys.executable, "-m", "streamlit", "run", "app.py"]
+        log = (tmp_path / "server.log").open("w")
+        process = subprocess.Popen(
+            [*command, "--server.port", str(port)],
+            cwd=ROOT,
+            env=os.environ | {"CXR_MODELS_DIR": str(models_dir)},
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+        log.close()
+        started.append(process)
+        _wait_for(port)
+        return f"http://127.0.0.1:{port}", process
+
+    yield start
+    for process in started:
+        process.terminate()
+        process.wait(20)
+
+
+def _wait_for(port):
+    for _ in range(300):
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+        except OSError:
+            time.sleep(0.2)
+        else:
+            return
+    pytest.fail("the app did not start within a minute")

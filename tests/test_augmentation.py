@@ -1,0 +1,270 @@
+"""Augmentation: random draws that know no label, then deterministic operations."""
+
+import inspect
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+from films import chest_phantom
+
+from cxr import augmentation
+from cxr.augmentation import Draws, Marker, Patch
+
+SIZE = 224
+SIDE_MARKER = Marker(
+    text="R",
+    row=0.2,
+    column=0.1,
+    size=0.08,
+    grey=255,
+    font=0,
+    boxed=False,
+    turned=False,
+)
+
+
+@pytest.fixture
+def film():
+    pixels = chest_phantom(SIZE, SIZE, seed=1)
+    pixels.flags.writeable = False
+    return pixels
+
+
+@pytest.fixture
+def reference():
+    return np.clip(chest_phantom(SIZE, SIZE, seed=2) * 0.6 + 90, 0, 255)
+
+
+def draws_of(seed, n_references=5):
+    return augmentation.draw(np.random.default_rng(seed), n_references=n_references)
+
+
+class TestDraw:
+    def test_knows_neither_film_nor_label(self):
+        assert list(inspect.signature(augmentation.draw).parameters) == [
+            "rng",
+            "n_references",
+        ]
+
+    def test_is_the_same_for_the_same_state(self):
+        assert draws_of(3) == draws_of(3)
+        assert draws_of(3) != draws_of(4)
+
+    def test_borrows_from_every_reference_and_only_from_those(self):
+        borrowed = {draws_of(seed, n_references=3).reference for seed in range(60)}
+        assert borrowed == {None, 0, 1, 2}
+
+    def test_borrows_nothing_without_references(self):
+        assert {draws_of(s, n_references=0).reference for s in range(20)} == {None}
+
+    def test_draws_every_operation_some_of_the_time(self):
+        drawn = [draws_of(seed) for seed in range(200)]
+        neutral = Draws()
+        for name in vars(neutral):
+            changed = [getattr(d, name) != getattr(neutral, name) for d in drawn]
+            assert any(changed), name
+        assert {d.flip for d in drawn} == {True, False}
+        assert {d.sharpness > 0 for d in drawn if d.sharpness} == {True, False}
+
+
+class TestApply:
+    @pytest.mark.parametrize("seed", range(25))
+    def test_keeps_shape_dtype_and_range(self, film, reference, seed):
+        changed = augmentation.apply(film, draws_of(seed), reference)
+        assert changed.shape == film.shape
+        assert changed.dtype == np.float32
+        assert changed.min() >= 0
+        assert changed.max() <= 255
+
+    def test_leaves_the_film_and_the_reference_as_they_are(self, film, reference):
+        films = film.copy(), reference.copy()
+        for seed in range(10):
+            augmentation.apply(film, draws_of(seed), reference)
+        np.testing.assert_array_equal(film, films[0])
+        np.testing.assert_array_equal(reference, films[1])
+
+    def test_gives_the_same_film_for_the_same_draws(self, film, reference):
+        draws = replace(draws_of(0), grain=5.0, jpeg=60, reduce=120)
+        np.testing.assert_array_equal(
+            augmentation.apply(film, draws, reference),
+            augmentation.apply(film, draws, reference),
+        )
+
+    def test_gives_another_film_for_other_draws(self, film, reference):
+        first, second = (
+            augmentation.apply(film, draws_of(s), reference) for s in (0, 1)
+        )
+        assert np.abs(first - second).mean() > 5
+
+    def test_gives_the_film_back_where_nothing_was_drawn(self, film):
+        np.testing.assert_allclose(augmentation.apply(film, Draws()), film, atol=1e-3)
+
+    def test_refuses_to_borrow_from_nothing(self, film):
+        with pytest.raises(ValueError, match="reference=None"):
+            augmentation.apply(film, Draws(reference=1))
+
+    def test_takes_out_what_told_the_classes_apart(self, film):
+        rng = np.random.default_rng(0)
+        others = [np.clip(film * f + 20, 0, 255) for f in (0.4, 0.7, 1.0)]
+        means = {0.5: [], 1.0: []}
+        for factor, found in means.items():
+            for _ in range(60):
+                draws = augmentation.draw(rng, n_references=3)
+                borrowed = None if draws.reference is None else others[draws.reference]
+                found.append(augmentation.apply(film * factor, draws, borrowed).mean())
+        dark, bright = means.values()
+        overlap = np.mean([d > b for d in dark for b in bright])
+        assert 0.15 < overlap < 0.5
+
+
+class TestGeometry:
+    def test_flip_changes_sides_exactly(self, film):
+        turned = augmentation.geometry(film, Draws(flip=True))
+        np.testing.assert_allclose(turned, film[:, ::-1], atol=1e-3)
+
+    def test_shift_moves_by_rows_and_columns(self, film):
+        moved = augmentation.geometry(film, Draws(shift=(14 / SIZE, -28 / SIZE)))
+        np.testing.assert_allclose(moved[14:, :-28], film[:-14, 28:], atol=1e-3)
+        assert (moved[:14] == 0).all()
+        assert (moved[:, -28:] == 0).all()
+
+    def test_zoom_above_one_crops_the_borders(self):
+        framed = np.zeros((SIZE, SIZE), np.float32)
+        framed[30:-30, 30:-30] = 100
+        assert (framed == 100).mean() < 0.6
+        assert (augmentation.geometry(framed, Draws(zoom=1.5)) == 100).all()
+
+    def test_zoom_below_one_shows_black_ground(self, film):
+        small = augmentation.geometry(film, Draws(zoom=0.5))
+        assert (small[:50] == 0).all()
+        assert small[100:120, 100:120].min() > 0
+
+    def test_aspect_above_one_widens(self):
+        disc = np.zeros((SIZE, SIZE), np.float32)
+        cv2.circle(disc, (SIZE // 2, SIZE // 2), 40, 200, -1)
+        wide = augmentation.geometry(disc, Draws(aspect=1.44)) > 100
+        width, height = wide.any(0).sum(), wide.any(1).sum()
+        assert width / height == pytest.approx(1.44, abs=0.05)
+
+    def test_rotation_turns_about_the_middle(self):
+        bar = np.zeros((SIZE, SIZE), np.float32)
+        bar[110:114] = 200
+        turned = augmentation.geometry(bar, Draws(rotation=90))
+        columns = np.flatnonzero(turned.sum(0) > 1000)
+        assert (columns.min(), columns.max()) == (110, 113)
+
+
+class TestTone:
+    def test_matching_gives_the_quantiles_of_the_reference(self, film, reference):
+        matched = augmentation.match_tone(film, reference, 1.0)
+        shares = np.linspace(0.05, 0.95, 19)
+        np.testing.assert_allclose(
+            np.quantile(matched, shares), np.quantile(reference, shares), atol=2.5
+        )
+
+    def test_matching_keeps_the_order_of_grey_levels(self, film, reference):
+        matched = augmentation.match_tone(film, reference, 1.0)
+        ranked = matched.ravel()[np.argsort(film.ravel())]
+        assert (np.diff(ranked) >= 0).all()
+
+    def test_half_a_share_is_half_way(self, film, reference):
+        matched = augmentation.match_tone(film, reference, 1.0)
+        half = augmentation.match_tone(film, reference, 0.5)
+        np.testing.assert_allclose(half, (film + matched) / 2, atol=1e-3)
+
+    def test_gamma_keeps_black_and_white(self):
+        ends = np.array([[0, 255], [64, 128]], np.float32)
+        darker = augmentation.tone(ends, Draws(gamma=2.0))
+        np.testing.assert_allclose(darker, ends**2 / 255, atol=1e-3)
+
+    def test_contrast_spreads_around_the_mean_and_brightness_adds(self):
+        levels = np.array([[90, 110], [100, 100]], np.float32)
+        np.testing.assert_allclose(
+            augmentation.tone(levels, Draws(contrast=2.0)), [[80, 120], [100, 100]]
+        )
+        np.testing.assert_allclose(
+            augmentation.tone(levels, Draws(brightness=-7)), levels - 7
+        )
+
+    def test_equalisation_raises_local_contrast(self, film):
+        flat = film * 0.2 + 100
+        equalised = augmentation.tone(flat, Draws(equalise=3.0))
+        assert equalised.std() > 1.5 * flat.std()
+
+
+class TestDetector:
+    def test_negative_sharpness_blurs_and_positive_sharpens(self, film):
+        def edges(pixels):
+            return np.abs(np.diff(pixels, axis=1)).mean()
+
+        blurred = augmentation.sharpen(film, -1.5)
+        sharpened = augmentation.sharpen(film, 1.5)
+        assert edges(blurred) < edges(film) < edges(sharpened)
+        assert augmentation.sharpen(film, 0) is film
+
+    def test_grain_has_the_deviation_that_was_drawn(self):
+        flat = np.full((SIZE, SIZE), 128, np.float32)
+        grainy = augmentation.add_grain(flat, 6.0, seed=1)
+        assert grainy.std() == pytest.approx(6.0, rel=1e-3)
+        assert grainy.mean() == pytest.approx(128, abs=0.5)
+        assert not np.array_equal(grainy, augmentation.add_grain(flat, 6.0, seed=2))
+
+
+class TestMarks:
+    def test_collimation_is_black_and_spares_the_field(self, film):
+        framed = augmentation.collimate(film, (0.1, 0.05, 0.0, 0.2))
+        top, bottom, right = round(0.1 * SIZE), round(0.05 * SIZE), round(0.2 * SIZE)
+        assert (framed[:top] == 0).all()
+        assert (framed[-bottom:] == 0).all()
+        assert (framed[:, -right:] == 0).all()
+        inner = (slice(top, -bottom), slice(0, -right))
+        np.testing.assert_array_equal(framed[inner], film[inner])
+
+    def test_patch_is_flat_and_spares_the_rest(self, film):
+        patch = Patch(top=0.5, left=0.25, height=0.125, width=0.25, grey=33)
+        hidden = augmentation.hide(film, patch)
+        assert (hidden[112:140, 56:112] == 33).all()
+        assert (hidden != film).sum() <= 28 * 56
+
+    def test_marker_brightens_a_few_pixels_where_it_stands(self, film):
+        written = augmentation.write(film, SIDE_MARKER)
+        changed = written != film
+        assert 0.0005 < changed.mean() < 0.02
+        assert (written >= film).all()
+        assert written[changed].max() == 255
+        rows, columns = np.nonzero(changed)
+        assert rows.max() <= 0.2 * SIZE + 2
+        assert columns.min() >= 0.1 * SIZE - 2
+
+    def test_plate_is_dark_under_bright_letters(self, film):
+        boxed = augmentation.write(film, replace(SIDE_MARKER, boxed=True))
+        plain = augmentation.write(film, SIDE_MARKER)
+        assert (boxed < film).sum() > 50
+        assert (boxed == 20).sum() > (plain == 20).sum()
+
+    def test_turned_marker_is_written_upwards(self):
+        ground = np.zeros((SIZE, SIZE), np.float32)
+        line = replace(SIDE_MARKER, text="PORTABLE", size=0.03)
+        level = augmentation.write(ground, line) > 0
+        turned = augmentation.write(ground, replace(line, turned=True)) > 0
+        assert np.ptp(np.nonzero(level)[1]) > 3 * np.ptp(np.nonzero(level)[0])
+        assert np.ptp(np.nonzero(turned)[0]) > 3 * np.ptp(np.nonzero(turned)[1])
+
+    @pytest.mark.parametrize("seed", range(12))
+    def test_any_marker_can_be_written(self, film, seed):
+        rng = np.random.default_rng(seed)
+        marker = augmentation._draw_marker(rng)
+        assert augmentation.write(film, marker).shape == film.shape
+
+
+class TestStorage:
+    def test_smaller_copy_loses_detail(self, film):
+        stored = augmentation.store(film, Draws(reduce=96))
+        assert stored.shape == film.shape
+        assert stored.std() < film.std()
+
+    def test_jpeg_changes_little_and_gives_whole_grey_levels(self, film):
+        stored = augmentation.store(film, Draws(jpeg=60))
+        assert 0 < np.abs(stored - film).mean() < 4
+        np.testing.assert_array_equal(stored, np.rint(stored))

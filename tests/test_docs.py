@@ -1,0 +1,78 @@
+"""The README and the changelog keep up with the code."""
+
+import argparse
+import ast
+import re
+
+import pytest
+
+from cxr import __main__, __version__
+from cxr.config import ROOT
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+CHANGELOG = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+def module_names() -> list[str]:
+    """What the map of the README names: modules, and packages as folders."""
+    found = [f"cxr/{path.name}" for path in sorted((ROOT / "cxr").glob("*.py"))]
+    found += [
+        f"cxr/{path.parent.name}/" for path in (ROOT / "cxr").glob("*/__init__.py")
+    ]
+    found.remove("cxr/__init__.py")
+    return found
+
+
+def commands() -> dict[str, argparse.ArgumentParser]:
+    actions = __main__._parser()._actions
+    [subparsers] = [a for a in actions if isinstance(a, argparse._SubParsersAction)]
+    return subparsers.choices
+
+
+def presets() -> list[str]:
+    """The names in `training.PRESETS`, without importing TensorFlow."""
+    tree = ast.parse((ROOT / "cxr" / "training.py").read_text(encoding="utf-8"))
+    for node in tree.body:
+        if isinstance(node, ast.AnnAssign) and ast.unparse(node.target) == "PRESETS":
+            return list(ast.literal_eval(node.value))
+    raise LookupError("training.PRESETS")
+
+
+@pytest.mark.parametrize("name", module_names())
+def test_the_readme_names_every_module(name):
+    assert f"`{name}`" in README
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "pages").glob("*.py")), ids=str)
+def test_the_readme_names_every_page(path):
+    assert f"`pages/{path.name}`" in README
+
+
+@pytest.mark.parametrize("command", commands())
+def test_the_readme_names_every_command(command):
+    assert f"`python -m cxr {command}" in README
+
+
+@pytest.mark.parametrize("action", ["show", "activate", "verify", "compare"])
+def test_the_readme_names_every_action_on_models(action):
+    choices = [a.choices for a in commands()["models"]._actions if a.dest == "action"]
+    assert action in choices[0]
+    assert f"`{action}`" in README
+
+
+@pytest.mark.parametrize("preset", presets())
+def test_the_readme_and_the_help_name_every_preset(preset):
+    assert re.search(rf"`[^`]*\b{preset}\b[^`]*`", README)
+    assert preset in commands()["train"].format_help()
+
+
+def test_what_the_readme_maps_is_there():
+    named = re.findall(r"`((?:cxr|pages|ui|docs|benchmarks|tests)/[\w./]*)`", README)
+    assert named
+    missing = [name for name in named if not (ROOT / name).exists()]
+    assert missing == []
+
+
+def test_the_changelog_has_a_dated_entry_for_this_version():
+    entry = rf"^## {re.escape(__version__)} \(\d{{4}}-\d{{2}}-\d{{2}}\)$"
+    assert re.search(entry, CHANGELOG, re.MULTILINE)

@@ -1,0 +1,112 @@
+"""The shipped model on real films: what its card and the README say must hold."""
+
+import numpy as np
+import pytest
+from films import as_dicom
+
+from benchmarks import consistency
+from cxr import data, explainability, inference, preprocessing, registry, validation
+from cxr.config import ROOT
+from cxr.decoding import DecoderPool
+from cxr.images import read_film
+
+pytestmark = pytest.mark.real_data
+
+MODELS = ROOT / "models"
+
+
+@pytest.fixture(scope="module")
+def model():
+    return inference.load(MODELS)
+
+
+@pytest.fixture(scope="module")
+def originals(data_dir):
+    return sorted((data_dir / "originals").rglob("*.jpeg"))
+
+
+def test_held_out_films_give_the_figures_on_the_card(model, data_dir):
+    split_of = registry.read_split(MODELS, model.card)
+    films = validation.choose(
+        data.scan(data_dir / "chest_xray"), validation.HELD_OUT, split_of
+    )
+    with DecoderPool(1) as pool:
+        found = validation.validate(model, pool, films, split_of)
+    on_card, measured = model.card.metrics["test"], found.evaluation
+    assert found.seen == 0
+    assert found.refused == {}
+    assert measured.n == on_card.n >= 500
+    assert measured.confusion == on_card.confusion
+    assert measured.auc.value == pytest.approx(on_card.auc.value, abs=1e-3)
+    assert measured.auc.value >= 0.985
+    assert measured.sensitivity.value >= 0.97
+    assert measured.specificity.value >= 0.90
+
+
+def test_no_held_out_patient_is_in_another_split(model):
+    split = registry.read_split(MODELS, model.card)
+    text = registry.read_file(MODELS, model.card, registry.SPLIT).decode()
+    patients: dict[str, set[str]] = {}
+    for line in text.splitlines()[1:]:
+        name, sha256, _ = line.rsplit(",", 2)
+        label = data.CLASSES.index(name.split("/")[-2])
+        patient = data.patient_of(name.split("/")[-1], label)
+        patients.setdefault(patient, set()).add(split[sha256])
+    assert len(patients) > 1000
+    assert all(len(splits) == 1 for splits in patients.values())
+
+
+def test_originals_keep_their_score_when_another_tool_reduces_them(model, data_dir):
+    figures = consistency.measure(model, data_dir)
+    assert figures["opencv-area"]["films"] == 120
+    for reduction in ("opencv-area", "pillow-lanczos"):
+        assert figures[reduction]["mean_gap"] <= 0.03
+        assert figures[reduction]["flipped"] <= 3
+
+
+def test_film_and_its_12_bit_monochrome1_dicom_twin_score_alike(model, originals):
+    for path in originals[::24]:
+        film = read_film(path.read_bytes())
+        twin = read_film(
+            as_dicom(film.pixels, photometric="MONOCHROME1", bits_stored=12)
+        )
+        difference = model.predict(film).probability - model.predict(twin).probability
+        assert abs(difference) <= 0.01
+
+
+def test_heatmap_equals_gradient_tape_grad_cam(model, originals):
+    import tensorflow as tf
+
+    from cxr import networks
+
+    card = model.card
+    network = networks.build(card.architecture, backbone_weights="none")
+    network.load_weights(
+        registry.folder_of(MODELS, card.model_id) / registry.KERAS_WEIGHTS
+    )
+    compared = 0
+    for path in [path for path in originals if path.parent.name == "PNEUMONIA"]:
+        if compared == 20:
+            break
+        film = read_film(path.read_bytes())
+        inputs = preprocessing.network_input(film.pixels)[np.newaxis]
+        with tf.GradientTape() as tape:
+            outputs = network(inputs)
+        gradient = tape.gradient(outputs["logit"], outputs["feature_map"])
+        weights = tf.reduce_mean(gradient, axis=(1, 2), keepdims=True)
+        expected = tf.nn.relu(
+            tf.reduce_sum(weights * outputs["feature_map"], axis=-1)
+        ).numpy()[0]
+        size = expected.shape
+        ours = explainability.heatmap(
+            model.predict(film).activation_map,
+            scale=1e6,  # far above every activation, so that nothing is cut off
+            height=size[0],
+            width=size[1],
+        )
+        if expected.max() == 0:
+            assert ours.max() == 0
+        else:
+            assert np.corrcoef(ours.ravel(), expected.ravel())[0, 1] >= 0.999
+            compared += 1
+    assert compared == 20

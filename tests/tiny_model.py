@@ -1,0 +1,159 @@
+"""A tiny registered model for tests, made with OpenVINO alone, and a decoder for it.
+
+Its logit rises with the mean brightness of the film, so tests know what to expect.
+"""
+
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cxr import preprocessing, registry
+from cxr.errors import ImageError
+from cxr.evaluation import PlattScaling, evaluate
+from cxr.images import Film, read_film
+from cxr.registry import Card, DataRecord, Parity, Threshold, UncertainBand
+from cxr.runtime import openvino
+
+ops = openvino.opset13
+
+BRIGHTNESS_OF_EVEN_ODDS = 110.0
+GREY_LEVELS_PER_LOGIT = 12.0
+
+
+def register_tiny_model(
+    models_dir: Path, model_id: str = "tiny-1", **card_changes: object
+) -> Card:
+    """Returns the card of a new tiny model that is registered and active."""
+    folder = models_dir / model_id
+    folder.mkdir(parents=True)
+    openvino.save_model(_graph(), folder / registry.NETWORK, compress_to_fp16=False)
+    _write_tables(folder)
+    films = np.stack([np.full((224, 224), v, np.uint8) for v in (60, 110, 160)])
+    logits = (films.mean(axis=(1, 2)) - BRIGHTNESS_OF_EVEN_ODDS) / GREY_LEVELS_PER_LOGIT
+    np.savez(
+        folder / registry.GOLDEN, films=films, probabilities=1 / (1 + np.exp(-logits))
+    )
+    card = _card(folder, model_id)
+    content = card | card_changes
+    card = Card(**content)
+    registry.write_card(models_dir, card)
+    registry.activate(models_dir, model_id)
+    return card
+
+
+def tiny_probability(pixels: NDArray[np.float32]) -> float:
+    """Returns what the tiny model says about a film, worked out in NumPy."""
+    brightness = float(preprocessing.network_input(pixels, 224).mean(dtype=np.float64))
+    logit = (brightness - BRIGHTNESS_OF_EVEN_ODDS) / GREY_LEVELS_PER_LOGIT
+    return 1 / (1 + np.exp(-logit))
+
+
+class PoolHere:
+    """Reads films as `DecoderPool` does, but in this process."""
+
+    def __init__(self, workers: int = 1) -> None:
+        self.workers = workers
+
+    def start(self) -> None:
+        pass
+
+    def map(self, files: Iterable[bytes]) -> Iterator[Film | ImageError]:
+        """Yields each film or its error in order; as the pool, takes files ahead."""
+        ahead: list[Film | ImageError] = []
+        for data in files:
+            try:
+                ahead.append(read_film(data))
+            except ImageError as error:
+                ahead.append(error)
+            if len(ahead) > 2 * self.workers:
+                yield ahead.pop(0)
+        yield from ahead
+
+    def __enter__(self) -> "PoolHere":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        pass
+
+
+def _graph() -> openvino.Model:
+    image = ops.parameter([-1, 224, 224, 1], np.float32, name="image")
+    image.output(0).set_names({"image"})
+    channels_first = ops.transpose(image, np.array([0, 3, 1, 2]))
+    coarse = ops.avg_pool(
+        channels_first, [32, 32], [0, 0], [0, 0], [32, 32], True, "floor"
+    )
+    centred = ops.subtract(coarse, np.float32(BRIGHTNESS_OF_EVEN_ODDS))
+    shares = ops.divide(centred, np.float32(GREY_LEVELS_PER_LOGIT))
+    activation_map = ops.squeeze(shares, np.array([1]))
+    logit = ops.reduce_mean(shares, np.array([2, 3]), keep_dims=False)
+    pooled = ops.reduce_mean(coarse, np.array([2, 3]), keep_dims=False)
+    named = {"activation_map": activation_map, "logit": logit, "pooled": pooled}
+    for name, node in named.items():
+        node.output(0).set_names({name})
+    return openvino.Model(list(named.values()), [image], "tiny")
+
+
+def _write_tables(folder: Path) -> None:
+    rng = np.random.default_rng(5)
+    score_rows = ["split,film,patient,subtype,label,logit,probability"]
+    split_rows = ["film,sha256,split"]
+    for split in ("validation", "calibration", "test"):
+        for i in range(200):
+            label = int(i % 4 > 0)
+            logit = rng.normal(2.5 if label else -2.5, 1.3)
+            probability = 1 / (1 + np.exp(-logit))
+            subtype = ("bacterial" if i % 2 else "viral") if label else ""
+            score_rows.append(
+                f"{split},f{i}.png,p{i // 2},{subtype},{label},{logit:.6f},"
+                f"{probability:.8f}"
+            )
+            split_rows.append(f"f{i}.png,{i:064x},{split}")
+    (folder / registry.SCORES).write_text("\n".join(score_rows) + "\n")
+    (folder / registry.SPLIT).write_text("\n".join(split_rows) + "\n")
+    (folder / registry.HISTORY).write_text(
+        "phase,epoch,loss,auc,val_loss,val_auc,learning_rate,seconds\n"
+        "head,1,0.6,0.8,0.5,0.85,0.001,1.0\n"
+    )
+
+
+def _card(folder: Path, model_id: str) -> dict:
+    rng = np.random.default_rng(6)
+    labels = np.arange(200) % 4 > 0
+    scores = 1 / (1 + np.exp(-rng.normal(np.where(labels, 2.5, -2.5), 1.3)))
+    metrics = evaluate(labels.astype(int), scores, threshold=0.4, n_bootstrap=50)
+    counts = dict.fromkeys(("train", "validation", "calibration", "test"), 200)
+    return {
+        "model_id": model_id,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "architecture": "baseline-cnn",
+        "input_size": 224,
+        "preparation": preprocessing.PREPARATION,
+        "classes": ("NORMAL", "PNEUMONIA"),
+        "backbone": "none",
+        "intended_use": "Tests.",
+        "population": "Synthetic films.",
+        "limits": ("It has never seen a real film.",),
+        "calibration": PlattScaling(slope=1.0, intercept=0.0, prevalence=0.74),
+        "threshold": Threshold(value=0.4, rule="made up", split="validation"),
+        "uncertain_band": UncertainBand(below=0.5, above=0.5, rule="made up"),
+        "heatmap_scale": 4.0,
+        "data": DataRecord(
+            name="synthetic",
+            source="made in code",
+            licence="none",
+            fingerprint="0" * 64,
+            films=counts,
+            positives=counts,
+            patients=counts,
+        ),
+        "training": {"preset": "made up", "seconds": 0},
+        "metrics": {"validation": metrics, "test": metrics},
+        "parity": Parity(n=3, max_probability_difference=0.0, tolerance=1e-3),
+        "versions": {"openvino": openvino.__version__},
+        "licence": "Apache-2.0",
+        "files": registry.file_records(folder),
+    }

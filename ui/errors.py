@@ -1,0 +1,71 @@
+"""The one boundary between errors and the page.
+
+A `CxrError` becomes its sentence and what to do next; anything else becomes a plain
+sentence. Both get an id that the log repeats. The log gets kinds and places of errors,
+never their text, which can hold a file's name or a patient's.
+"""
+
+import logging
+import secrets
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import streamlit as st
+
+from cxr.errors import CxrError, DatasetError, ImageError, JobError, ModelError
+
+NEXT_STEPS = {
+    ModelError: "No film is read meanwhile. `python -m cxr models verify` shows which "
+    "models are sound, `python -m cxr models activate ID` chooses one.",
+    ImageError: "Other films are not affected.",
+    DatasetError: "Mend the folder and try again.",
+    JobError: "Earlier results are unchanged.",
+    CxrError: "Mend it and start the app again.",
+}
+UNEXPECTED = (
+    "Something went wrong on this page. Reload it; if it comes again, give the error "
+    "id to whoever runs this app."
+)
+
+logger = logging.getLogger(__name__)
+
+
+@contextmanager
+def show_errors() -> Iterator[None]:
+    """Shows what is raised inside as a sentence with an error id, and stops there.
+
+    Streamlit's own ways to stop or rerun a page are no `Exception` and pass.
+    """
+    try:
+        yield
+    except CxrError as error:
+        _stop_with(f"{error.message} {_next_step(error)}", error)
+    except Exception as error:
+        _stop_with(UNEXPECTED, error)
+
+
+def _next_step(error: CxrError) -> str:
+    if "`python -m cxr" in error.message:
+        return ""  # It says itself what to do.
+    return next(step for kind, step in NEXT_STEPS.items() if isinstance(error, kind))
+
+
+def _stop_with(sentence: str, error: Exception) -> None:
+    error_id = secrets.token_hex(4)
+    code = getattr(error, "code", "unexpected")
+    logger.error("error %s: %s, %s", error_id, code, _origin(error))
+    st.error(f"{sentence}  \nError id {error_id}", icon=":material/error:")
+    st.stop()
+
+
+def _origin(error: BaseException) -> str:
+    """Returns the types of an error and its causes, each with where it was raised."""
+    chain, current = [], error
+    while current is not None:
+        place = traceback.extract_tb(current.__traceback__)[-1]
+        kind = type(current).__name__
+        chain.append(f"{kind} in {Path(place.filename).name}:{place.lineno}")
+        current = current.__cause__ or current.__context__
+    return " from ".join(chain)

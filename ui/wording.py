@@ -1,0 +1,122 @@
+"""Decisions, numbers and file names in words."""
+
+import math
+import unicodedata
+from dataclasses import dataclass
+
+from cxr.evaluation import Estimate
+from cxr.inference import NORMAL, PNEUMONIA, UNCERTAIN
+
+NOT_MEASURED = "–"
+INTERVAL = "95\N{NO-BREAK SPACE}% interval"
+LONGEST_NAME = 48
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """How an outcome looks; icon and words say the same as the colour.
+
+    Attributes:
+        words: in sentence case.
+        icon: Material symbol.
+        colour: name in Streamlit's palette, whose values are the theme's.
+    """
+
+    words: str
+    icon: str
+    colour: str
+
+
+VERDICTS = {
+    PNEUMONIA: Verdict(
+        words="Above threshold", icon=":material/arrow_upward:", colour="orange"
+    ),
+    UNCERTAIN: Verdict(
+        words="Uncertain: near the threshold", icon=":material/help:", colour="violet"
+    ),
+    NORMAL: Verdict(
+        words="Below threshold", icon=":material/arrow_downward:", colour="blue"
+    ),
+}
+REFUSED = Verdict(words="Refused", icon=":material/block:", colour="violet")
+
+
+def threshold(value: float) -> str:
+    """Returns a threshold with three decimals, or two where the third is 0."""
+    return f"{value:.3f}".removesuffix("0")
+
+
+def probability(value: float, beside: float | None = None) -> str:
+    """Returns a probability with two decimals, and never as certainty.
+
+    Args:
+        value: `[0, 1]`.
+        beside: the threshold that is read next to it; as many decimals are given as it
+            takes to be on the right side of it.
+    """
+    limit = None if beside is None else float(threshold(beside))
+    for digits in range(2, 6):
+        text = f"{value:.{digits}f}"
+        if limit is None or (float(text) >= limit) == (value >= beside):
+            break
+    if float(text) in (0, 1):
+        return "< 0.01" if value < 0.5 else "> 0.99"
+    return text
+
+
+def figure(value: Estimate) -> str:
+    """Returns a figure alone; a dash for what is not measured."""
+    return NOT_MEASURED if math.isnan(value.value) else f"{value.value:.3f}"
+
+
+def estimate(value: Estimate) -> str:
+    """Returns a figure with its 95 % interval; a dash for what is not measured."""
+    if math.isnan(value.value):
+        return NOT_MEASURED
+    return f"{value.value:.3f} ({interval(value)})"
+
+
+def interval(value: Estimate) -> str:
+    """Returns the limits of a figure; a dash for what is not measured."""
+    if math.isnan(value.low):
+        return NOT_MEASURED
+    return f"{value.low:.3f}–{value.high:.3f}"
+
+
+def per_thousand(value: Estimate) -> tuple[str, str]:
+    """Returns a rate and its interval as "992 of 1,000" and "95 % interval 985–997"."""
+    if math.isnan(value.value):
+        return f"{NOT_MEASURED} of 1,000", f"{INTERVAL} {NOT_MEASURED}"
+    rate, low, high = (
+        f"{1000 * part:,.0f}" for part in (value.value, value.low, value.high)
+    )
+    return f"{rate} of 1,000", f"{INTERVAL} {low}–{high}"
+
+
+def sentence(text: str) -> str:
+    """Returns a text of a card with one full stop."""
+    return text.rstrip(".") + "."
+
+
+def file_name(name: str) -> str:
+    """Returns a file name that can do nothing on a page: short, on one line, bare text.
+
+    Folders, control characters and those that turn the direction of writing are gone.
+    """
+    last = name.replace("\\", "/").rsplit("/", 1)[-1]
+    shown = "".join(
+        c for c in last if c == " " or unicodedata.category(c)[0] not in "CZ"
+    )
+    return shortened(shown, LONGEST_NAME) or "unnamed"
+
+
+def shortened(text: str, longest: int) -> str:
+    """Returns a text whose middle gives way; a file's number is at its end."""
+    if len(text) <= longest:
+        return text
+    return f"{text[: longest - 10]}…{text[-9:]}"
+
+
+def escaped(text: str) -> str:
+    """Returns text that Markdown shows as it is."""
+    return "".join(f"\\{c}" if c in r"\`*_{}[]()#+-.!|<>$~:&=" else c for c in text)
