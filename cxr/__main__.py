@@ -7,13 +7,14 @@ done, 1 done with refusals or failed checks, 2 wrong use or a named error.
 import argparse
 import json
 import logging
+import math
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from cxr import __version__, documents
+from cxr import __version__, documents, model_commands
 from cxr.config import Settings, settings
 from cxr.errors import CxrError, DatasetError, ImageError, JobError
 
@@ -90,44 +91,76 @@ def train(options: argparse.Namespace, where: Settings) -> int:
     """Runs a training, or goes on with one, in this process."""
     _check_train(options)
     # Imported only now: TensorFlow takes seconds, which wrong use must not wait for.
-    from cxr import training
+    from cxr import runs, training
 
-    run_dir = options.run or where.runs_dir / _new_run_name(where.runs_dir)
     if options.resume:
-        config = training.Run(run_dir).read_config()
+        run_dir = options.run
+        config = runs.read_config(run_dir)
     else:
-        config = _new_config(options)
-        if training.Run(run_dir).has_checkpoint:
+        config = _new_config(options, where)
+        run_dir = options.run or runs.create(where.runs_dir, config)
+        if runs.Run(run_dir).has_checkpoint:
             raise CxrError(
                 f"{run_dir} holds a run already: go on with --resume, or name another.",
                 code="run-exists",
             )
-    model_id = training.train(config, run_dir, where.models_dir)
+    model_id = training.train(config, run_dir, where.models_dir, where.cache_dir)
     _write({"model_id": model_id} if options.json else f"Registered {model_id}.")
     return DONE
 
 
-def models(options: argparse.Namespace, where: Settings) -> int:
-    """Lists, shows, activates, verifies or compares registered models."""
-    from cxr import registry
+def measure(options: argparse.Namespace, where: Settings) -> int:
+    """Measures how fast the run whose settings are in a folder would be here."""
+    from cxr import runs
 
-    actions = {
-        "list": lambda: _list_models(where.models_dir),
-        "show": lambda: asdict(registry.read_card(where.models_dir, options.ids[0])),
-        "activate": lambda: _activate(where.models_dir, options.ids[0]),
-        "verify": lambda: _verify(where.models_dir),
-        "compare": lambda: _compare(where.models_dir, options.ids),
-    }
-    expected = {"show": 1, "activate": 1, "compare": 2}.get(options.action, 0)
-    if len(options.ids) != expected:
+    config = runs.read_config(options.run)
+    from cxr import training
+
+    speeds = training.measure(config, options.run, where.cache_dir)
+    per_second = {k: round(1 / s, 1) for k, s in speeds.seconds.items() if s}
+    document = asdict(speeds) | {"films_per_second": per_second}
+    _write(document if options.json else json.dumps(document, indent=2))
+    return DONE
+
+
+def models(options: argparse.Namespace, where: Settings) -> int:
+    """Does one thing with the registered models."""
+    action = model_commands.ACTIONS[options.action]
+    if len(options.arguments) != len(action.takes):
+        takes = " ".join(action.takes) or "nothing else"
         raise _wrong_use(
-            f"models {options.action} takes {expected} model ids, "
-            f"received {len(options.ids)}."
+            f"models {options.action} takes {takes}; received "
+            f"{len(options.arguments)} arguments."
         )
-    answer = actions[options.action]()
+    answer, well = action.run(where, *options.arguments)
     _write(answer if options.json else json.dumps(documents.plain(answer), indent=2))
-    failed = options.action == "verify" and any(answer.values())
-    return DONE_WITH_REFUSALS if failed else DONE
+    return DONE if well else DONE_WITH_REFUSALS
+
+
+def check(options: argparse.Namespace, where: Settings) -> int:
+    """Checks a data folder: what it holds, what is wrong, what gives labels away."""
+    from cxr import checks
+
+    folder = options.folder or checks.folder_for(where.cache_dir, options.source)
+    found = checks.run(
+        options.source,
+        folder=folder,
+        models_dir=where.models_dir,
+        workers=where.decoder_workers,
+    )
+    document = checks.document(found)
+    _write(document if options.json else _check_in_words(document))
+    serious = any(finding.serious for finding in found.integrity.findings)
+    return DONE_WITH_REFUSALS if serious else DONE
+
+
+def download(options: argparse.Namespace, where: Settings) -> int:
+    """Fetches the Kaggle data set and says where it is."""
+    from cxr import download
+
+    folder = download.fetch(options.to)
+    _write({"data": str(folder)} if options.json else f"The films are in {folder}.")
+    return DONE
 
 
 def _check_train(options: argparse.Namespace) -> None:
@@ -154,16 +187,22 @@ def _given(options: argparse.Namespace) -> dict[str, Any]:
         "backbone_weights": options.backbone_weights,
         "backbone_note": options.backbone_note,
         "seed": options.seed,
+        "epochs": options.epochs,
+        "unfreeze_from": options.unfreeze_from,
+        "batch_size": options.batch_size,
+        "accumulate": options.accumulate,
+        "augmentation": options.augmentation,
     }
     return {k: value for k, value in settings_of_run.items() if value is not None}
 
 
-def _new_config(options: argparse.Namespace) -> Any:
-    from cxr import networks, training
+def _new_config(options: argparse.Namespace, where: Settings) -> Any:
+    from cxr import architectures, runs
 
+    given = {"backbone_weights": where.backbone_weights, **_given(options)}
     try:
-        config = training.config_for(options.preset or "standard", **_given(options))
-        networks.input_size(config.architecture)
+        config = runs.config_for(options.preset or "standard", **given)
+        architectures.find(config.architecture)
     except ValueError as error:
         raise _wrong_use(f"The training can't start: {error}.") from error
     return config
@@ -171,60 +210,6 @@ def _new_config(options: argparse.Namespace) -> Any:
 
 def _wrong_use(message: str) -> CxrError:
     return CxrError(message, code="usage")
-
-
-def _list_models(models_dir: Path) -> dict[str, Any]:
-    from cxr import registry
-    from cxr.errors import ModelError
-
-    try:
-        active: str | None = registry.active_id(models_dir)
-    except ModelError:
-        active = None
-    return {
-        "active": active,
-        "models": [
-            {
-                "model_id": card.model_id,
-                "architecture": card.architecture,
-                "created": card.created,
-                "threshold": card.threshold.value,
-                "test_auc": asdict(card.metrics["test"].auc)
-                if "test" in card.metrics
-                else None,
-            }
-            for card in registry.cards(models_dir)
-        ],
-    }
-
-
-def _activate(models_dir: Path, model_id: str) -> dict[str, str]:
-    from cxr import inference
-
-    return {"active": inference.activate(models_dir, model_id).model_id}
-
-
-def _verify(models_dir: Path) -> dict[str, list[str]]:
-    from cxr import inference, registry
-    from cxr.errors import ModelError
-
-    found = {}
-    for path in sorted(models_dir.glob(f"*/{registry.CARD}")):
-        name = path.parent.name
-        try:
-            card = registry.read_card(models_dir, name)
-            found[name] = registry.verify(models_dir, card)
-            if not found[name]:
-                inference.load(models_dir, name)
-        except ModelError as error:
-            found[name] = [error.message]
-    return found
-
-
-def _compare(models_dir: Path, ids: Sequence[str]) -> dict[str, Any]:
-    from cxr import validation
-
-    return asdict(validation.compare(models_dir, *ids))
 
 
 def _films_at(paths: Sequence[Path]) -> Iterator[Path]:
@@ -291,26 +276,71 @@ def _metrics_in_words(document: dict[str, Any]) -> str:
     return "\n".join([*lines, *(f"refused: {name}, {why}" for name, why in refusals)])
 
 
+def _check_in_words(document: dict[str, Any]) -> str:
+    lines = [
+        f"{document['films']} films of {document['patients']} patients, "
+        f"{document['unreadable']} unreadable",
+        f"fingerprint {document['fingerprint']}",
+    ]
+    for group in document["groups"]:
+        subtypes = "".join(f", {n} {name}" for name, n in group["subtypes"].items())
+        lines.append(
+            f"{group['split']}, {('normal', 'pneumonia')[group['label']]}: "
+            f"{group['films']} films of {group['patients']} patients{subtypes}"
+        )
+    lines += [f"{kind:28} {n}" for kind, n in document["counts"].items()]
+    lines += [
+        f"{finding['kind']}: {finding['sentence']} "
+        f"[{', '.join(map(_printable, finding['films']))}] {finding['suggestion']}"
+        for finding in document["findings"]
+    ]
+    lines += [
+        f"training would take for {name} {part['films']} films of {part['patients']} "
+        f"patients, {part['positives']} with pneumonia"
+        for name, part in document["splits"].items()
+    ]
+    if document["no_splits"]:
+        lines.append(f"training can't split these films: {document['no_splits']}")
+    return "\n".join([*lines, *_audit_in_words(document["audit"])])
+
+
+def _audit_in_words(audit: dict[str, Any]) -> Iterator[str]:
+    yield f"AUC of the label from plain figures alone, {audit['n']} films"
+    estimates = audit["features"] | {"all of these": audit["combined"]}
+    if audit["network"]:
+        n = audit["network_n"]
+        estimates[f"all of these, {n} films"] = audit["combined_there"]
+        estimates[f"{audit['network_id']}, the same {n} films"] = audit["network"]
+    for name, item in estimates.items():
+        spread = f"({item['low']:.4f} to {item['high']:.4f})"
+        known = math.isfinite(item["value"])
+        yield f"{name:40} {item['value']:.4f}  {spread}" if known else f"{name:40} -"
+
+
+def _printable(name: str) -> str:
+    """Returns a file name without what would move the cursor or can't be printed."""
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape").decode() for c in name
+    )
+
+
 def _write(answer: Any) -> None:
     text = answer if isinstance(answer, str) else json.dumps(documents.plain(answer))
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
 
 
-def _new_run_name(runs_dir: Path) -> str:
-    from datetime import UTC, datetime
-
-    stem = f"{datetime.now(UTC):%Y-%m-%d}"
-    number = 1
-    while (runs_dir / f"{stem}-{number}").exists():
-        number += 1
-    return f"{stem}-{number}"
-
-
 def _probability(text: str) -> float:
     value = float(text)
     if not 0 < value < 1:
         raise argparse.ArgumentTypeError("expected a number between 0 and 1")
+    return value
+
+
+def _whole(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("expected a whole number from 1")
     return value
 
 
@@ -353,18 +383,46 @@ def _parser() -> argparse.ArgumentParser:
         "--backbone-note", metavar="TEXT", help="where such a file comes from"
     )
     command.add_argument("--seed", type=int)
+    command.add_argument("--epochs", type=_whole, help="at most")
+    command.add_argument("--unfreeze-from", type=_whole, metavar="BLOCK", help="2 to 7")
+    command.add_argument("--batch-size", type=_whole, metavar="N")
+    command.add_argument(
+        "--accumulate", type=_whole, metavar="N", help="steps added up to one"
+    )
+    command.add_argument("--augmentation", choices=("style", "plain"))
     command.add_argument("--run", type=Path, metavar="RUN_DIR")
     command.add_argument("--resume", action="store_true", help="go on with RUN_DIR")
     command.set_defaults(command=train)
+
+    command = commands.add_parser(
+        "measure", help="measure how fast a training would be on this machine"
+    )
+    command.add_argument(
+        "--run", type=Path, required=True, metavar="DIR", help="holds its config.json"
+    )
+    command.set_defaults(command=measure)
+
+    command = commands.add_parser("check", help="look through a data folder")
+    command.add_argument("source", type=Path, metavar="DIR", help="or a CSV manifest")
+    command.add_argument(
+        "--folder", type=Path, help="where the result is kept, instead of the cache"
+    )
+    command.set_defaults(command=check)
+
+    command = commands.add_parser("download", help="fetch the Kaggle data set")
+    command.add_argument(
+        "--to", type=Path, metavar="DIR", help="instead of kagglehub's own cache"
+    )
+    command.set_defaults(command=download)
 
     command = commands.add_parser("models", help="the registered models")
     command.add_argument(
         "action",
         nargs="?",
         default="list",
-        choices=("list", "show", "activate", "verify", "compare"),
+        choices=tuple(model_commands.ACTIONS),
     )
-    command.add_argument("ids", nargs="*", metavar="ID")
+    command.add_argument("arguments", nargs="*", metavar="ID or FILE")
     command.set_defaults(command=models)
     for subparser in commands.choices.values():
         subparser.add_argument("--json", action="store_true", help="for programs")

@@ -133,6 +133,24 @@ def draw(rng: np.random.Generator, *, n_references: int) -> Draws:
     )
 
 
+def draw_plain(rng: np.random.Generator) -> Draws:
+    """Returns the draws of ordinary augmentation: position, brightness, noise.
+
+    What networks on this data set are usually trained with; beside `draw` it shows
+    what the randomised style of acquisition is worth.
+    """
+    return Draws(
+        contrast=float(rng.uniform(0.85, 1.15)),
+        brightness=float(rng.uniform(-15, 15)),
+        grain=float(rng.uniform(1, 5)) if rng.random() < 0.3 else 0.0,
+        flip=bool(rng.random() < 0.5),
+        rotation=float(rng.uniform(-8, 8)),
+        zoom=float(rng.uniform(0.95, 1.15)),
+        shift=(float(rng.uniform(-0.05, 0.05)), float(rng.uniform(-0.05, 0.05))),
+        seed=int(rng.integers(2**31)),
+    )
+
+
 def apply(pixels: Pixels, draws: Draws, reference: Pixels | None = None) -> Pixels:
     """Returns the changed film; the same draws always change it in the same way.
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from cxr import disk
 from cxr.errors import JobError
 
 # The state of Keras' callbacks that decide about the rest of the run.
@@ -71,7 +72,15 @@ class Checkpoint(keras.callbacks.Callback):
         self.schedules = schedules
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        """Writes this epoch's generation, then drops the one before the last."""
+        """Writes this epoch's generation, then drops the one before the last.
+
+        Raises:
+            CxrError: the disk is full; the generations before are still there.
+        """
+        with disk.writing(self.folder):
+            self._write(epoch)
+
+    def _write(self, epoch: int) -> None:
         name = f"epoch-{epoch + 1:04d}"
         draft = self.folder / f".draft-{name}"
         shutil.rmtree(draft, ignore_errors=True)
@@ -79,7 +88,6 @@ class Checkpoint(keras.callbacks.Callback):
         state = {
             "epoch": epoch + 1,
             "finished": bool(self.model.stop_training),
-            "learning_rate": float(self.model.optimizer.learning_rate),
             "schedules": {k: _state_of(v) for k, v in self.schedules.items()},
         }
         _write(draft / "model.npz", self.model.variables)

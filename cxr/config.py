@@ -17,12 +17,26 @@ class Settings:
     Attributes:
         models_dir: the registry (`CXR_MODELS_DIR`).
         runs_dir: training runs (`CXR_RUNS_DIR`).
+        cache_dir: prepared films and checks of data folders; may be deleted
+            (`CXR_CACHE_DIR`).
+        records_dir: the audit trail (`CXR_RECORDS_DIR`).
+        data_dir: the only folder below which the app reads data folders; None for
+            any that its user may read (`CXR_DATA_DIR`).
+        backbone_weights: where a backbone's start comes from unless a run says
+            otherwise: `imagenet`, `none` or a file (`CXR_BACKBONE_WEIGHTS`).
+        disk_reserve_gb: free space in GB below which nothing large is begun
+            (`CXR_DISK_RESERVE_GB`).
         decoder_workers: processes that decode untrusted films (`CXR_DECODERS`).
         threads: processor threads for one inference, 0 for all (`CXR_THREADS`).
     """
 
     models_dir: Path = ROOT / "models"
     runs_dir: Path = ROOT / "runs"
+    cache_dir: Path = ROOT / "cache"
+    records_dir: Path = ROOT / "records"
+    data_dir: Path | None = None
+    backbone_weights: str = "imagenet"
+    disk_reserve_gb: int = 5
     decoder_workers: int = 1
     threads: int = 0
 
@@ -36,9 +50,22 @@ def settings() -> Settings:
     return Settings(
         models_dir=Path(os.environ.get("CXR_MODELS_DIR") or Settings.models_dir),
         runs_dir=Path(os.environ.get("CXR_RUNS_DIR") or Settings.runs_dir),
+        cache_dir=Path(os.environ.get("CXR_CACHE_DIR") or Settings.cache_dir),
+        records_dir=Path(os.environ.get("CXR_RECORDS_DIR") or Settings.records_dir),
+        data_dir=_folder_or_none("CXR_DATA_DIR"),
+        backbone_weights=os.environ.get("CXR_BACKBONE_WEIGHTS")
+        or Settings.backbone_weights,
+        disk_reserve_gb=_whole_number(
+            "CXR_DISK_RESERVE_GB", Settings.disk_reserve_gb, 0, 100_000
+        ),
         decoder_workers=_whole_number("CXR_DECODERS", Settings.decoder_workers, 1, 64),
         threads=_whole_number("CXR_THREADS", Settings.threads, 0, 256),
     )
+
+
+def _folder_or_none(name: str) -> Path | None:
+    text = os.environ.get(name)
+    return Path(text) if text else None
 
 
 def _whole_number(name: str, default: int, lowest: int, highest: int) -> int:

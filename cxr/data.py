@@ -15,11 +15,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from cxr import preprocessing
-from cxr.errors import DatasetError, ImageError
-from cxr.images import read_film
+from cxr.errors import DatasetError
 
 CLASSES = ("NORMAL", "PNEUMONIA")
 FOLDER_SPLITS = ("train", "val", "test")
@@ -155,13 +152,36 @@ def with_hashes(films: Sequence[LabelledFilm]) -> list[LabelledFilm]:
     with ThreadPoolExecutor() as threads:
         digests = list(threads.map(_digest, (film.path for film in films)))
     hashed = [replace(f, sha256=d) for f, d in zip(films, digests, strict=True)]
-    return _join_patients(hashed)
+    return join_copies(hashed)
+
+
+def join_copies(films: Sequence[LabelledFilm]) -> list[LabelledFilm]:
+    """Returns the hashed films, byte-equal copies under one patient.
+
+    A film without hash is a copy of none.
+    """
+    root: dict[str, str] = {film.patient_id: film.patient_id for film in films}
+
+    def find(patient: str) -> str:
+        while root[patient] != patient:
+            patient = root[patient]
+        return patient
+
+    first: dict[str, str] = {}
+    for film in films:
+        if film.sha256:
+            other = first.setdefault(film.sha256, film.patient_id)
+            low, high = sorted((find(other), find(film.patient_id)))
+            root[high] = low
+    return [replace(film, patient_id=find(film.patient_id)) for film in films]
 
 
 def fingerprint(films: Iterable[LabelledFilm]) -> str:
     """Returns the SHA-256 that stands for this data: contents, labels, patients."""
     lines = sorted(f"{f.sha256} {f.label} {f.patient_id}" for f in films)
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+    # A file name, and a patient made from it, can hold bytes that are no UTF-8.
+    text = "\n".join(lines).encode("utf-8", "surrogateescape")
+    return hashlib.sha256(text).hexdigest()
 
 
 def split_by_patient(
@@ -196,29 +216,6 @@ def split_by_patient(
         for name, dealt in _deal(stratum, fractions, seed).items():
             splits[name] += dealt
     return {name: sorted(part, key=lambda f: f.name) for name, part in splits.items()}
-
-
-def load_pixels(
-    films: Sequence[LabelledFilm], *, size: int
-) -> tuple[NDArray[np.uint8], list[tuple[LabelledFilm, str]]]:
-    """Returns the films reduced to one size, and those that could not be read.
-
-    The reduced films are `uint8`, shape `(n_readable, size, size)`, in the order of
-    `films` without the unreadable ones; those come with the reason.
-    """
-
-    def load(film: LabelledFilm) -> NDArray[np.uint8] | str:
-        try:
-            pixels = read_film(film.path.read_bytes()).pixels
-        except ImageError as error:
-            return error.message
-        return np.rint(preprocessing.resize(pixels, size)).astype(np.uint8)
-
-    with ThreadPoolExecutor(max_workers=2) as threads:
-        loaded = list(threads.map(load, films))
-    refused = [(f, r) for f, r in zip(films, loaded, strict=True) if isinstance(r, str)]
-    pixels = [item for item in loaded if not isinstance(item, str)]
-    return np.stack(pixels) if pixels else np.empty((0, size, size), np.uint8), refused
 
 
 def _from_folders(root: Path) -> Iterable[LabelledFilm]:
@@ -270,22 +267,6 @@ def _digest(path: Path) -> str:
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:
         raise DatasetError(f"The film {path} can't be opened.") from error
-
-
-def _join_patients(films: list[LabelledFilm]) -> list[LabelledFilm]:
-    root: dict[str, str] = {film.patient_id: film.patient_id for film in films}
-
-    def find(patient: str) -> str:
-        while root[patient] != patient:
-            patient = root[patient]
-        return patient
-
-    first: dict[str, str] = {}
-    for film in films:
-        other = first.setdefault(film.sha256, film.patient_id)
-        low, high = sorted((find(other), find(film.patient_id)))
-        root[high] = low
-    return [replace(film, patient_id=find(film.patient_id)) for film in films]
 
 
 def _deal(

@@ -204,7 +204,7 @@ class _Worker:
             stderr=subprocess.DEVNULL,
             bufsize=0,
             cwd=ROOT,
-            env=_environment(),
+            env=worker_environment(),
         )
 
     def _ask(self, process: "subprocess.Popen[bytes]", data: bytes) -> Film:
@@ -244,8 +244,8 @@ def _stop_all(workers: list[_Worker]) -> None:
         worker.stop()
 
 
-def _environment() -> dict[str, str]:
-    """Returns what a worker needs; secrets of the parent's environment stay there."""
+def worker_environment() -> dict[str, str]:
+    """Returns the environment of a capped process, without the parent's secrets."""
     kept = {name: os.environ[name] for name in KEPT_ENVIRONMENT if name in os.environ}
     # Each thread of a numerical library would reserve address space.
     return kept | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
@@ -310,21 +310,22 @@ def serve(memory_bytes: int, seconds: int) -> None:
     requests = os.fdopen(os.dup(0), "rb", buffering=0)
     replies = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)  # what a library prints must not get between the answers
-    _limit_memory(memory_bytes)
+    limit_memory(memory_bytes)
     while True:
         try:
             (length,) = LENGTH.unpack(_received(requests, LENGTH.size))
             data = bytes(_received(requests, length))
         except EOFError:
             return
-        _limit_time(seconds)
+        limit_time(seconds)
         try:
             _answer(replies, read_film(data))
         except ImageError as error:
             _answer_error(replies, error)
 
 
-def _limit_memory(memory_bytes: int) -> None:
+def limit_memory(memory_bytes: int) -> None:
+    """Gives this process so much address space from now on, and no core dump."""
     if resource is None:
         return
     try:
@@ -335,7 +336,7 @@ def _limit_memory(memory_bytes: int) -> None:
         logger.warning("The memory limit was refused: decoding is capped in time")
 
 
-def _limit_time(seconds: int) -> None:
+def limit_time(seconds: int) -> None:
     """Gives the process some seconds from now; a backstop if the parent is gone."""
     if resource is None:
         return

@@ -18,10 +18,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cxr import preprocessing, registry
+from cxr import preprocessing, registry, subtypes
 from cxr.errors import ImageError, ModelError
 from cxr.images import Film
 from cxr.registry import Card
+from cxr.subtypes import SubtypeHead
 
 GOLDEN_TOLERANCE = 1e-3  # probability; other processors add in another order
 BATCH = 16
@@ -67,6 +68,8 @@ class Prediction:
         pooled: `float32`, shape `(channels,)`, the features behind the score.
         model_id: the model that said it.
         model_sha256: of its network's weights.
+        subtypes: the second opinion, probability by class (`subtypes.CLASSES`); None
+            from a model that has none.
     """
 
     probability: float
@@ -74,6 +77,7 @@ class Prediction:
     pooled: NDArray[np.float32]
     model_id: str
     model_sha256: str
+    subtypes: dict[str, float] | None = None
 
 
 class Network:
@@ -81,6 +85,7 @@ class Network:
 
     Attributes:
         size: edge of its square input in pixels.
+        channels: number of its pooled features.
     """
 
     def __init__(self, xml: bytes, weights: bytes, *, threads: int = 0) -> None:
@@ -123,6 +128,7 @@ class Network:
         # A compiled network answers one call at a time and refuses a second.
         self._lock = threading.Lock()
         self.size = size
+        self.channels = int(shapes[2][1])
 
     def __call__(self, inputs: NDArray[np.float32]) -> Outputs:
         """Returns the outputs for inputs of shape `(n, size, size, 1)`, `n` above 0.
@@ -153,10 +159,13 @@ class Network:
 class Model:
     """A registered model, ready to read films."""
 
-    def __init__(self, card: Card, network: Network) -> None:
-        """Keeps both; `load` is how a model is got."""
+    def __init__(
+        self, card: Card, network: Network, second_opinion: SubtypeHead | None = None
+    ) -> None:
+        """Keeps them; `load` is how a model is got."""
         self.card = card
         self.network = network
+        self.second_opinion = second_opinion
         self.sha256 = card.files[registry.NETWORK_WEIGHTS].sha256
 
     def predict(self, film: Film) -> Prediction:
@@ -240,7 +249,17 @@ class Model:
                 pooled=outputs.pooled[i],
                 model_id=self.card.model_id,
                 model_sha256=self.sha256,
+                subtypes=self._subtypes(float(probability), outputs.pooled[i]),
             )
+
+    def _subtypes(
+        self, probability: float, pooled: NDArray[np.float32]
+    ) -> dict[str, float] | None:
+        if self.second_opinion is None:
+            return None
+        share = float(self.second_opinion.bacterial_share(pooled))
+        parts = (1 - probability, probability * share, probability * (1 - share))
+        return dict(zip(subtypes.CLASSES, parts, strict=True))
 
 
 def load(models_dir: Path, model_id: str | None = None, *, threads: int = 0) -> Model:
@@ -282,7 +301,12 @@ def load(models_dir: Path, model_id: str | None = None, *, threads: int = 0) -> 
             f"pixels, not of {card.input_size} as its card says.",
             code="damaged-model",
         )
-    model = Model(card, network)
+    second_opinion = None
+    if card.subtypes is not None:
+        second_opinion = subtypes.read(
+            registry.read_file(models_dir, card, registry.SUBTYPES), network.channels
+        )
+    model = Model(card, network, second_opinion)
     _check_golden(model, registry.read_file(models_dir, card, registry.GOLDEN))
     return model
 

@@ -8,50 +8,16 @@ activation map of a film, which for this head equals Grad-CAM, is one dot produc
 the network: dividing by 255 outside it starves an EfficientNet.
 """
 
-from collections.abc import Callable
 from pathlib import Path
 
 import keras
 from keras import layers
 
+from cxr import architectures
+from cxr.architectures import BASELINE
 from cxr.errors import ModelError
 
-BASELINE = "baseline-cnn"
-DEFAULT = "efficientnet-b0"
 BASELINE_FILTERS = (24, 48, 96, 160, 224)
-
-_FAMILY: dict[str, tuple[Callable[..., keras.Model], int]] = {
-    "efficientnet-b0": (keras.applications.EfficientNetB0, 224),
-    "efficientnet-b1": (keras.applications.EfficientNetB1, 240),
-    "efficientnet-b2": (keras.applications.EfficientNetB2, 260),
-    "efficientnet-b3": (keras.applications.EfficientNetB3, 300),
-    "efficientnet-b4": (keras.applications.EfficientNetB4, 380),
-    "efficientnet-b5": (keras.applications.EfficientNetB5, 456),
-    "efficientnet-b6": (keras.applications.EfficientNetB6, 528),
-    "efficientnet-b7": (keras.applications.EfficientNetB7, 600),
-    "efficientnet-v2-b0": (keras.applications.EfficientNetV2B0, 224),
-    "efficientnet-v2-b1": (keras.applications.EfficientNetV2B1, 240),
-    "efficientnet-v2-b2": (keras.applications.EfficientNetV2B2, 260),
-    "efficientnet-v2-b3": (keras.applications.EfficientNetV2B3, 300),
-    "efficientnet-v2-s": (keras.applications.EfficientNetV2S, 384),
-}
-ARCHITECTURES = (BASELINE, *_FAMILY)
-
-
-def input_size(architecture: str) -> int:
-    """Returns the edge in pixels of the square input that the architecture expects.
-
-    Raises:
-        ValueError: no such architecture.
-    """
-    if architecture == BASELINE:
-        return 224
-    if architecture not in _FAMILY:
-        raise ValueError(
-            f"expected one of {', '.join(ARCHITECTURES)}, "
-            f"received architecture={architecture!r}"
-        )
-    return _FAMILY[architecture][1]
 
 
 def build(
@@ -60,7 +26,7 @@ def build(
     """Returns an untrained classifier with the outputs `feature_map` and `logit`.
 
     Args:
-        architecture: one of `ARCHITECTURES`.
+        architecture: one of `architectures.ARCHITECTURES`.
         backbone_weights: `imagenet` (Keras downloads them), `none`, or the path of a
             `.weights.h5` file of this backbone. The baseline CNN has no backbone and
             ignores it.
@@ -70,7 +36,7 @@ def build(
         ValueError: no such architecture.
         ModelError: the weights can't be had or do not fit.
     """
-    size = input_size(architecture)
+    size = architectures.find(architecture).size
     image = keras.Input((size, size, 1), name="image")
     if architecture == BASELINE:
         feature_map = _baseline_features(image)
@@ -79,7 +45,7 @@ def build(
     feature_map = layers.Activation("linear", name="feature_map", dtype="float32")(
         feature_map
     )
-    pooled = layers.GlobalAveragePooling2D(name="pooled")(feature_map)
+    pooled = layers.GlobalAveragePooling2D(name="pooled", dtype="float32")(feature_map)
     kept = layers.Dropout(dropout, name="dropout")(pooled)
     logit = layers.Dense(1, name="logit", dtype="float32")(kept)
     outputs = {"feature_map": feature_map, "logit": logit}
@@ -162,7 +128,7 @@ def _backbone_features(
     if weights not in ("imagenet", "none"):
         _require_weights_file(Path(weights))
     three_channels = layers.Concatenate(name="three_channels")([image] * 3)
-    builder, _ = _FAMILY[architecture]
+    builder = getattr(keras.applications, architectures.find(architecture).builder)
     try:
         backbone = builder(
             include_top=False,

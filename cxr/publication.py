@@ -12,8 +12,8 @@ import importlib.metadata
 import math
 import shutil
 import uuid
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -21,9 +21,22 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from cxr import data, evaluation, frozen, networks, preprocessing, registry
+from cxr import (
+    architectures,
+    data,
+    disk,
+    documents,
+    evaluation,
+    frozen,
+    networks,
+    preprocessing,
+    registry,
+    subtypes,
+)
+from cxr.batches import PreparedSplit
 from cxr.data import LabelledFilm, Origin
 from cxr.errors import ModelError
+from cxr.estimate import SCORE, Clock
 from cxr.evaluation import PlattScaling
 from cxr.inference import Network
 from cxr.registry import (
@@ -34,13 +47,17 @@ from cxr.registry import (
     Threshold,
     UncertainBand,
 )
+from cxr.subtypes import SubtypeRecord
 
 PARITY_TOLERANCE = 1e-3  # probability
 PARITY_FILMS = 256
 BAND_SENSITIVITY = 0.998
 BAND_SPECIFICITY = 0.98
 FAINTEST_FULL_HEAT = 0.1  # logits
-SHORT_NAMES = {networks.BASELINE: "baseline"}
+SHORT_NAMES = {architectures.BASELINE: "baseline"}
+HELD_OUT = ("validation", "calibration", "test")
+GRAPH_BYTES = 4_000_000  # more than a graph and the tables beside it ever take
+CHUNK = 256  # films that are held as network inputs at a time
 
 INTENDED_USE = (
     "Research and education: shows how a network reads frontal chest films, beside a "
@@ -79,72 +96,86 @@ class ScoredSplit:
         labels: `int64`, shape `(n,)`.
         logits: `float64`, shape `(n,)`.
         peaks: `float64`, shape `(n,)`, the highest activation of each film.
+        pooled: `float32`, shape `(n, channels)`.
     """
 
     films: tuple[LabelledFilm, ...]
     labels: NDArray[np.int64]
     logits: NDArray[np.float64]
     peaks: NDArray[np.float64]
+    pooled: NDArray[np.float32]
 
 
 def publish(
     network: keras.Model,
     *,
     config: dict[str, object],
-    splits: dict[str, tuple[tuple[LabelledFilm, ...], NDArray[np.uint8]]],
-    training_films: Sequence[LabelledFilm],
+    splits: dict[str, PreparedSplit],
     fingerprint: str,
     history: Path,
     seconds: float,
     models_dir: Path,
+    clock: Clock | None = None,
 ) -> str:
     """Registers a trained network as a candidate and returns its model id.
 
     Args:
         network: with the outputs of `networks.build`.
         config: the run's settings, for the card.
-        splits: films and pixels `uint8 (n, size, size)` of validation, calibration
-            and test.
-        training_films: those that the network was fitted to.
+        splits: the films of train, validation, calibration and test.
         fingerprint: of all the data.
         history: the run's learning curves.
         seconds: that the run took.
         models_dir: the registry.
+        clock: that times the scoring, None for none.
 
     Raises:
         ModelError: the serving network gives other scores than the trained one.
+        CxrError: the disk is full (code `disk-full`); nothing is registered.
     """
     models_dir.mkdir(parents=True, exist_ok=True)
+    registry.sweep(models_dir)
     draft = models_dir / f".draft-{uuid.uuid4().hex}"
-    draft.mkdir()
-    films = {"train": tuple(training_films)} | {k: v[0] for k, v in splits.items()}
+    films = {name: split.films for name, split in splits.items()}
     try:
-        served = export(network, draft)
-        scored = {k: _score(served, *split) for k, split in splits.items()}
-        calibration = evaluation.fit_platt(
-            scored["calibration"].labels, scored["calibration"].logits
-        )
-        parity = check_parity(network, served, splits["validation"][1], calibration)
-        _write_golden(draft, served, calibration)
-        _write_scores(draft, scored, calibration)
-        _write_split(draft, films)
-        shutil.copyfile(history, draft / registry.HISTORY)
-        card = _card(
-            network.name,
-            scored,
-            calibration,
-            model_id=_new_id(network.name, models_dir),
-            films=films,
-            fingerprint=fingerprint,
-            training={**config, "seconds": round(seconds)},
-            parity=parity,
-            files=registry.file_records(draft),
-        )
-        draft.rename(models_dir / card.model_id)
-        registry.write_card(models_dir, card)
+        with disk.writing(models_dir):
+            draft.mkdir()
+            served = export(network, draft)
+            scored = _score_all(served, splits, clock or Clock())
+            calibration = evaluation.fit_platt(
+                scored["calibration"].labels, scored["calibration"].logits
+            )
+            parity = check_parity(network, served, splits["validation"], calibration)
+            _write_golden(draft, served, calibration)
+            _write_scores(draft, scored, calibration)
+            _write_split(draft, films)
+            shutil.copyfile(history, draft / registry.HISTORY)
+            second_opinion = _write_subtypes(draft, scored)
+            card = _card(
+                network.name,
+                scored,
+                calibration,
+                model_id=_new_id(network.name, models_dir),
+                films=films,
+                fingerprint=fingerprint,
+                training={**config, "seconds": round(seconds)},
+                parity=parity,
+                subtypes=second_opinion,
+                files=registry.file_records(draft),
+            )
+            documents.replace(draft / registry.CARD, asdict(card))
+            draft.rename(models_dir / card.model_id)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     return card.model_id
+
+
+def find_run(models_dir: Path, token: str) -> str | None:
+    """Returns the model that the run with this token has registered, if it has."""
+    for card in registry.cards(models_dir):
+        if card.training.get("run") == token:
+            return card.model_id
+    return None
 
 
 def export(network: keras.Model, folder: Path) -> Network:
@@ -154,6 +185,8 @@ def export(network: keras.Model, folder: Path) -> Network:
     """
     from cxr.runtime import openvino
 
+    size = sum(weights.nbytes for weights in network.get_weights())
+    disk.require(folder, 2 * size + GRAPH_BYTES)
     graph = frozen.convert(networks.serving(network))
     openvino.save_model(graph, folder / registry.NETWORK, compress_to_fp16=False)
     network.save_weights(folder / registry.KERAS_WEIGHTS)
@@ -166,7 +199,7 @@ def export(network: keras.Model, folder: Path) -> Network:
 def check_parity(
     network: keras.Model,
     served: Network,
-    pixels: NDArray[np.uint8],
+    split: PreparedSplit,
     calibration: PlattScaling,
 ) -> Parity:
     """Returns how far serving is from training, in probability.
@@ -174,8 +207,8 @@ def check_parity(
     Raises:
         ModelError: farther than `PARITY_TOLERANCE` on any film.
     """
-    every = max(1, len(pixels) // PARITY_FILMS)
-    inputs = _inputs(pixels[::every][:PARITY_FILMS])
+    every = max(1, len(split.films) // PARITY_FILMS)
+    inputs = _inputs(split.pixels[split.rows[::every][:PARITY_FILMS]])
     trained = network.predict(inputs, batch_size=32, verbose=0)["logit"][:, 0]
     difference = np.abs(
         calibration.apply(trained) - calibration.apply(served(inputs).logits)
@@ -238,15 +271,31 @@ def golden_films(size: int, n: int = 4) -> NDArray[np.uint8]:
     return np.stack(films)
 
 
-def _score(
-    served: Network, films: tuple[LabelledFilm, ...], pixels: NDArray[np.uint8]
-) -> ScoredSplit:
-    outputs = served(_inputs(pixels))
+def _score_all(
+    served: Network, splits: dict[str, PreparedSplit], clock: Clock
+) -> dict[str, ScoredSplit]:
+    # Of the training films only those of a known subtype are needed, for the second
+    # opinion.
+    train = splits["train"]
+    known = np.array([i for i, film in enumerate(train.films) if film.subtype], int)
+    wanted = {**splits, "train": train.part(known)}
+    with clock.time(SCORE, sum(len(part.films) for part in wanted.values())):
+        return {name: _score(served, part) for name, part in wanted.items()}
+
+
+def _score(served: Network, split: PreparedSplit) -> ScoredSplit:
+    logits, peaks, pooled = [], [], []
+    for start in range(0, len(split.films), CHUNK):
+        outputs = served(_inputs(split.pixels[split.rows[start : start + CHUNK]]))
+        logits.append(outputs.logits.astype(np.float64))
+        peaks.append(outputs.activation_maps.max(axis=(1, 2)).astype(np.float64))
+        pooled.append(outputs.pooled)
     return ScoredSplit(
-        films=films,
-        labels=np.array([film.label for film in films]),
-        logits=outputs.logits.astype(np.float64),
-        peaks=outputs.activation_maps.max(axis=(1, 2)).astype(np.float64),
+        films=split.films,
+        labels=np.array([film.label for film in split.films], np.int64),
+        logits=np.concatenate(logits) if logits else np.empty(0),
+        peaks=np.concatenate(peaks) if peaks else np.empty(0),
+        pooled=np.concatenate(pooled) if pooled else np.empty((0, 0), np.float32),
     )
 
 
@@ -266,6 +315,7 @@ def _card(
     fingerprint: str,
     training: dict[str, object],
     parity: Parity,
+    subtypes: SubtypeRecord | None,
     files: dict[str, FileRecord],
 ) -> Card:
     validation = scored["validation"]
@@ -276,7 +326,7 @@ def _card(
         model_id=model_id,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         architecture=architecture,
-        input_size=networks.input_size(architecture),
+        input_size=architectures.find(architecture).size,
         preparation=preprocessing.PREPARATION,
         classes=data.CLASSES,
         backbone=_backbone(architecture, training),
@@ -299,12 +349,13 @@ def _card(
         parity=parity,
         versions=_versions(),
         licence="Apache-2.0",
+        subtypes=subtypes,
         files=files,
     )
 
 
 def _backbone(architecture: str, training: dict[str, object]) -> str:
-    if architecture == networks.BASELINE:
+    if architecture == architectures.BASELINE:
         return "none: trained from random weights"
     source = str(training["backbone_weights"])
     if source == "imagenet":
@@ -397,13 +448,34 @@ def _write_scores(
         writer.writerow(
             ("split", "film", "patient", "subtype", "label", "logit", "probability")
         )
-        for name, split in scored.items():
+        for name in HELD_OUT:
+            split = scored[name]
             probabilities = calibration.apply(split.logits)
             for film, logit, p in zip(
                 split.films, split.logits, probabilities, strict=True
             ):
                 identity = (name, film.name, film.patient_id, film.subtype or "")
                 writer.writerow((*identity, film.label, f"{logit:.6f}", f"{p:.8f}"))
+
+
+def _write_subtypes(
+    folder: Path, scored: dict[str, ScoredSplit]
+) -> SubtypeRecord | None:
+    films = {
+        name: subtypes.of_films(
+            split.pooled,
+            split.labels,
+            [film.subtype for film in split.films],
+            [film.patient_id for film in split.films],
+        )
+        for name, split in scored.items()
+        if len(split.films)
+    }
+    if set(films) != set(data.SPLITS) or (fitted := subtypes.fit(**films)) is None:
+        return None
+    head, record = fitted
+    (folder / registry.SUBTYPES).write_bytes(head.to_bytes())
+    return record
 
 
 def _write_split(folder: Path, films: Films) -> None:

@@ -6,12 +6,15 @@ is ever executed: the network is read by OpenVINO as data, arrays without pickle
 """
 
 import csv
+import errno
 import hashlib
 import io
 import json
 import math
 import re
-from collections.abc import Mapping
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -19,9 +22,10 @@ import dacite
 import numpy as np
 from numpy.typing import NDArray
 
-from cxr import documents
-from cxr.errors import ModelError
+from cxr import disk, documents
+from cxr.errors import CxrError, ModelError
 from cxr.evaluation import Evaluation, PlattScaling
+from cxr.subtypes import SubtypeRecord
 
 CARD = "card.json"
 ACTIVE = "active.json"
@@ -32,9 +36,12 @@ SCORES = "scores.csv"
 HISTORY = "history.csv"
 SPLIT = "split.csv"
 GOLDEN = "golden.npz"
+SUBTYPES = "subtypes.npz"
 NEEDED = (NETWORK, NETWORK_WEIGHTS, GOLDEN, SCORES, SPLIT)
 
 MAX_CARD_CHARACTERS = 1_000_000
+DRAFT = ".draft-"  # begins the name of a model folder that is still being written
+LEFT_AFTER_SECONDS = 6 * 3600.0
 _MODEL_ID = re.compile(r"[a-z0-9][a-z0-9.-]{0,63}")
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _STRICT = dacite.Config(
@@ -137,7 +144,7 @@ class Card:
     Attributes:
         model_id: name of the folder.
         created: UTC, ISO 8601.
-        architecture: as in `networks.ARCHITECTURES`.
+        architecture: as in `architectures.ARCHITECTURES`.
         input_size: edge in pixels.
         preparation: the pixel contract, equal to `preprocessing.PREPARATION`.
         classes: names of label 0 and label 1.
@@ -182,6 +189,7 @@ class Card:
     licence: str
     files: dict[str, FileRecord]
     age_years: tuple[float, float] | None = None
+    subtypes: SubtypeRecord | None = None
 
     def __post_init__(self) -> None:
         """Raises ValueError for a card by which no model can serve."""
@@ -192,7 +200,7 @@ class Card:
         )
         missing = [name for name in NEEDED if name not in self.files]
         _require(not missing, "all files of a model", missing=missing)
-        odd = [name for name in self.files if not _FILE_NAME.fullmatch(name)]
+        odd = [name for name in self.files if not is_file_name(name)]
         _require(not odd, "plain file names", odd=odd)
 
 
@@ -262,6 +270,22 @@ def read_card(models_dir: Path, model_id: str) -> Card:
     return card
 
 
+def card_sha256(models_dir: Path, model_id: str) -> str:
+    """Returns the SHA-256 of the file that is a model's card.
+
+    Raises:
+        ModelError: no such model.
+    """
+    try:
+        with _opened(folder_of(models_dir, model_id) / CARD) as file:
+            content = file.read(MAX_CARD_CHARACTERS * 4)
+    except OSError as error:
+        raise ModelError(
+            f"The card of model {model_id} can't be read.", code="damaged-card"
+        ) from error
+    return hashlib.sha256(content).hexdigest()
+
+
 def write_card(models_dir: Path, card: Card) -> None:
     """Writes a card into its folder, replacing an earlier one in one step."""
     documents.replace(folder_of(models_dir, card.model_id) / CARD, asdict(card))
@@ -273,9 +297,19 @@ def folder_of(models_dir: Path, model_id: str) -> Path:
     Raises:
         ModelError: that is no model id (it could lead out of the registry).
     """
-    if not _MODEL_ID.fullmatch(model_id):
+    if not is_model_id(model_id):
         raise ModelError(f"{model_id[:80]!r} is not a model id.", code="no-such-model")
     return models_dir / model_id
+
+
+def is_model_id(text: str) -> bool:
+    """Returns whether a text may name a model: lower case, digits, dots and dashes."""
+    return _MODEL_ID.fullmatch(text) is not None
+
+
+def is_file_name(text: str) -> bool:
+    """Returns whether a text may name a file of a model: plain, in no folder."""
+    return _FILE_NAME.fullmatch(text) is not None
 
 
 def active_id(models_dir: Path) -> str:
@@ -388,6 +422,57 @@ def file_records(folder: Path) -> dict[str, FileRecord]:
         for path in sorted(folder.iterdir())
         if path.name != CARD and path.is_file()
     }
+
+
+@contextmanager
+def writing(models_dir: Path) -> Iterator[None]:
+    """Names what keeps a registry from being written.
+
+    Raises:
+        CxrError: the disk is full (code `disk-full`), or this user may not write there
+            (code `models-read-only`).
+    """
+    try:
+        with disk.writing(models_dir):
+            yield
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise
+        raise CxrError(
+            f"The folder {models_dir.name}/ is read-only for this user. No model can "
+            "be added, and which one serves can't be changed.",
+            code="models-read-only",
+        ) from error
+
+
+def sweep(models_dir: Path, *, older_than: float = LEFT_AFTER_SECONDS) -> list[str]:
+    """Removes what a killed publication, import or switch left; returns the names.
+
+    Only drafts are removed, which are no models, and only those that nobody has
+    written to for a while: another process may be at work on one.
+
+    Args:
+        models_dir: the registry.
+        older_than: seconds since the last change.
+    """
+    swept = []
+    for draft in (*models_dir.glob(f"{DRAFT}*"), *models_dir.glob(".*.draft")):
+        if _quiet_seconds(draft) <= older_than:
+            continue
+        # One that can't be removed is no reason not to start.
+        with suppress(OSError):
+            if draft.is_dir() and not draft.is_symlink():
+                shutil.rmtree(draft)
+            else:
+                draft.unlink()
+            swept.append(draft.name)
+    return swept
+
+
+def _quiet_seconds(draft: Path) -> float:
+    if draft.is_symlink():
+        return math.inf
+    return min(disk.age(path) for path in (draft, *draft.rglob("*")))
 
 
 def _require(condition: bool, expected: str, **received: object) -> None:

@@ -7,12 +7,22 @@ import pytest
 from cxr.config import ROOT, Settings, settings
 from cxr.errors import CxrError
 
-NAMES = ("CXR_MODELS_DIR", "CXR_RUNS_DIR", "CXR_DECODERS", "CXR_THREADS")
+VALUES = {
+    "CXR_MODELS_DIR": "/m",
+    "CXR_RUNS_DIR": "/r",
+    "CXR_CACHE_DIR": "/c",
+    "CXR_RECORDS_DIR": "/a",
+    "CXR_DATA_DIR": "/d",
+    "CXR_BACKBONE_WEIGHTS": "b.weights.h5",
+    "CXR_DISK_RESERVE_GB": "0",
+    "CXR_DECODERS": "3",
+    "CXR_THREADS": "2",
+}
 
 
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in NAMES:
+    for name in VALUES:
         monkeypatch.delenv(name, raising=False)
 
 
@@ -23,16 +33,24 @@ def test_the_defaults_are_folders_of_the_project():
 
 
 def test_an_empty_variable_is_as_good_as_none(monkeypatch):
-    for name in NAMES:
+    for name in VALUES:
         monkeypatch.setenv(name, "")
     assert settings() == Settings()
 
 
 def test_every_setting_comes_from_its_variable(monkeypatch):
-    for name, value in zip(NAMES, ("/m", "/r", "3", "2"), strict=True):
+    for name, value in VALUES.items():
         monkeypatch.setenv(name, value)
     assert settings() == Settings(
-        models_dir=Path("/m"), runs_dir=Path("/r"), decoder_workers=3, threads=2
+        models_dir=Path("/m"),
+        runs_dir=Path("/r"),
+        cache_dir=Path("/c"),
+        records_dir=Path("/a"),
+        data_dir=Path("/d"),
+        backbone_weights="b.weights.h5",
+        disk_reserve_gb=0,
+        decoder_workers=3,
+        threads=2,
     )
 
 
@@ -43,9 +61,9 @@ def test_the_limits_themselves_are_allowed(monkeypatch, name, lowest, highest):
         assert settings().decoder_workers == value
 
 
-@pytest.mark.parametrize("name", ["CXR_DECODERS", "CXR_THREADS"])
+@pytest.mark.parametrize("name", ["CXR_DECODERS", "CXR_THREADS", "CXR_DISK_RESERVE_GB"])
 @pytest.mark.parametrize(
-    "value", ["-1", "1.5", "two", " 1", "1e3", "9" * 10_000, "٣", "0x2", "1000"]
+    "value", ["-1", "1.5", "two", " 1", "1e3", "9" * 10_000, "٣", "0x2", "1000000"]
 )
 def test_a_number_that_can_not_be_used_is_named(monkeypatch, name, value):
     monkeypatch.setenv(name, value)

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from films import as_png, chest_phantom
 
 from cxr import data
 from cxr.data import SPLITS, LabelledFilm
@@ -262,26 +261,3 @@ class TestSplit:
         films += [film(f"few{i}", label, f"few{i % 3}") for i in range(30)]
         with pytest.raises(DatasetError, match=f"{data.CLASSES[label]} has 3 patients"):
             data.split_by_patient(films, seed=1)
-
-
-def test_films_are_reduced_and_the_unreadable_named(tmp_path):
-    bright = as_png(chest_phantom(300, 240, opacity=1.0))
-    films = [
-        LabelledFilm(path=write(tmp_path / n, c), name=n, label=1, patient_id=n)
-        for n, c in (("a.png", bright), ("b.png", b"text"), ("c.png", bright))
-    ]
-    pixels, refused = data.load_pixels(films, size=64)
-    assert pixels.shape == (2, 64, 64)
-    assert pixels.dtype == np.uint8
-    assert [f.name for f, _ in refused] == ["b.png"]
-    assert refused[0][1].endswith(".")
-    assert (tmp_path / "b.png").read_bytes() == b"text"
-
-
-def test_no_readable_film_gives_an_empty_array(tmp_path):
-    broken = LabelledFilm(
-        path=write(tmp_path / "a.png"), name="a.png", label=0, patient_id="a"
-    )
-    pixels, refused = data.load_pixels([broken], size=64)
-    assert pixels.shape == (0, 64, 64)
-    assert len(refused) == 1

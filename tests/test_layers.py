@@ -11,6 +11,9 @@ import pytest
 from cxr.config import ROOT
 
 TRAINING = {
+    "cxr.accelerator",
+    "cxr.batches",
+    "cxr.callbacks",
     "cxr.checkpoints",
     "cxr.frozen",
     "cxr.networks",

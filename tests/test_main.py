@@ -16,9 +16,10 @@ from films import as_png, chest_phantom
 from tiny_model import PoolHere, register_tiny_model, tiny_probability
 
 import cxr
-from cxr import data, registry
+from cxr import data, registry, runs
 from cxr.__main__ import main
 from cxr.config import ROOT
+from cxr.estimate import Speeds
 from cxr.evaluation import UndefinedMetricWarning
 from cxr.images import read_film
 
@@ -69,7 +70,10 @@ def models_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     register_tiny_model(folder)
     monkeypatch.setenv("CXR_MODELS_DIR", str(folder))
     monkeypatch.setenv("CXR_RUNS_DIR", str(tmp_path / "runs"))
+    monkeypatch.setenv("CXR_RECORDS_DIR", str(tmp_path / "records"))
+    monkeypatch.setenv("CXR_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setattr("cxr.decoding.DecoderPool", PoolHere)
+    monkeypatch.setattr("cxr.exploration.DecoderPool", PoolHere)
     return folder
 
 
@@ -473,6 +477,63 @@ class TestModels:
         assert "[no-such-model]" in err
 
 
+class TestModelsServing:
+    """Promotion, the way back, archives and the trail on the command line."""
+
+    @pytest.fixture(autouse=True)
+    def two_models(self, models_dir):
+        register_tiny_model(models_dir, "tiny-2")
+
+    def test_activation_goes_into_the_trail_and_back(self, run, models_dir):
+        run("models", "activate", "tiny-1")
+        code, out, _ = run("models", "rollback", "--json")
+        assert (code, strict(out)) == (0, {"active": "tiny-2"})
+        assert registry.active_id(models_dir) == "tiny-2"
+        code, out, _ = run("models", "audit", "--json")
+        document = strict(out)
+        assert code == 0 and document["problems"] == []
+        actions = [entry["action"] for entry in document["entries"]]
+        assert actions == ["roll back", "activate"]
+        assert document["entries"][0]["actor"]
+
+    def test_a_gate_that_fails_is_named_and_nothing_changes(self, run, models_dir):
+        # So few patients can't show that it is not worse.
+        code, out, err = run("models", "promote", "tiny-1", "--json")
+        assert (code, out) == (2, "")
+        assert "[gates]" in err and "Sensitivity not worse" in err
+        assert registry.active_id(models_dir) == "tiny-2"
+
+    def test_no_earlier_model_is_a_named_error(self, run):
+        code, _, err = run("models", "rollback")
+        assert code == 2 and "[no-earlier-model]" in err
+
+    def test_a_model_goes_out_and_into_another_registry(
+        self, run, tmp_path, monkeypatch
+    ):
+        path = tmp_path / "tiny.zip"
+        code, out, _ = run("models", "export", "tiny-1", path, "--json")
+        assert code == 0 and strict(out)["file"] == str(path)
+        monkeypatch.setenv("CXR_MODELS_DIR", str(tmp_path / "other"))
+        code, out, _ = run("models", "import", path, "--json")
+        assert (code, strict(out)) == (0, {"model_id": "tiny-1"})
+        code, _, err = run("models", "import", path)
+        assert code == 2 and "[already-there]" in err
+        _, out, _ = run("models", "audit", "--json")
+        entries = strict(out)["entries"]
+        assert [entry["action"] for entry in entries] == ["import", "export"]
+
+    def test_an_archive_that_is_not_there_is_wrong_use(self, run, tmp_path):
+        code, _, err = run("models", "import", tmp_path / "none.zip")
+        assert code == 2 and "[usage]" in err
+
+    def test_verify_sees_a_card_that_was_changed_since(self, run, models_dir):
+        run("models", "activate", "tiny-1")
+        card = registry.read_card(models_dir, "tiny-1")
+        registry.write_card(models_dir, replace(card, licence="other"))
+        code, out, _ = run("models", "verify", "--json")
+        assert code == 1 and "not the one recorded" in strict(out)["tiny-1"][0]
+
+
 class TestTrain:
     @pytest.fixture
     def no_training(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -511,62 +572,47 @@ class TestTrain:
 
     @pytest.fixture
     def training(self, monkeypatch: pytest.MonkeyPatch) -> types.SimpleNamespace:
-        """Stands in for the two modules that import TensorFlow."""
+        """Stands in for the module that imports TensorFlow."""
         calls: list[tuple] = []
 
-        class FakeRun:
-            def __init__(self, folder: Path) -> None:
-                self.has_checkpoint = (folder / "epoch-0001").exists()
-                self.folder = folder
-
-            def read_config(self) -> types.SimpleNamespace:
-                return types.SimpleNamespace(resumed=self.folder)
-
-        def config_for(preset: str, **changes: object) -> types.SimpleNamespace:
-            if preset not in ("quick", "standard"):
-                raise ValueError(f"expected quick or standard, received {preset=}")
-            settings = {"architecture": "small", "preset": preset, **changes}
-            return types.SimpleNamespace(**settings)
-
-        def train(config: object, run_dir: Path, models_dir: Path) -> str:
-            calls.append((config, run_dir, models_dir))
+        def train(config, run_dir, models_dir, cache_dir):
+            calls.append((config, run_dir, models_dir, cache_dir))
             return "small-1"
 
-        def input_size(architecture: str) -> int:
-            if architecture != "small":
-                raise ValueError(f"expected small, received {architecture=}")
-            return 224
-
-        made = {
-            "training": {"Run": FakeRun, "config_for": config_for, "train": train},
-            "networks": {"input_size": input_size},
-        }
-        for name, content in made.items():
-            module = types.SimpleNamespace(**content)
-            monkeypatch.setattr(cxr, name, module, raising=False)
-            monkeypatch.setitem(sys.modules, f"cxr.{name}", module)
+        module = types.SimpleNamespace(train=train)
+        monkeypatch.setattr(cxr, "training", module, raising=False)
+        monkeypatch.setitem(sys.modules, "cxr.training", module)
         return types.SimpleNamespace(calls=calls)
 
-    def test_the_settings_go_to_the_run(self, run, training, tmp_path, models_dir):
-        given = ["--preset", "quick", "--seed", 0, "--backbone-weights", "none"]
+    def test_the_settings_go_to_the_run(
+        self, run, training, tmp_path, models_dir, monkeypatch
+    ):
+        monkeypatch.setenv("CXR_CACHE_DIR", str(tmp_path / "cache"))
+        given = ["--preset", "quick", "--seed", 0, "--epochs", 3, "--accumulate", 2]
         code, out, _ = run("train", "--data", tmp_path, *given, "--json")
         assert (code, strict(out)) == (0, {"model_id": "small-1"})
-        [(config, run_dir, registered_in)] = training.calls
-        assert vars(config) == {
-            "architecture": "small",
-            "preset": "quick",
-            "data": str(tmp_path),
-            "seed": 0,
-            "backbone_weights": "none",
-        }
+        [(config, run_dir, registered_in, cached_in)] = training.calls
+        expected = runs.config_for(
+            "quick", data=str(tmp_path), seed=0, epochs=3, accumulate=2
+        )
+        assert config == expected
         assert run_dir.parent == tmp_path / "runs"
-        assert registered_in == models_dir
+        assert runs.read_config(run_dir) == config
+        assert (registered_in, cached_in) == (models_dir, tmp_path / "cache")
+
+    def test_the_backbone_is_what_was_set_for_this_machine_or_asked_for(
+        self, run, training, tmp_path, monkeypatch
+    ):
+        monkeypatch.setenv("CXR_BACKBONE_WEIGHTS", "here.weights.h5")
+        run("train", "--data", tmp_path)
+        run("train", "--data", tmp_path, "--backbone-weights", "none")
+        used = [config.backbone_weights for config, *_ in training.calls]
+        assert used == ["here.weights.h5", "none"]
 
     def test_each_run_has_a_folder_of_its_own(self, run, training, tmp_path):
         for _ in range(2):
             run("train", "--data", tmp_path)
-            training.calls[-1][1].mkdir(parents=True)
-        assert len({run_dir for _, run_dir, _ in training.calls}) == 2
+        assert len({call[1] for call in training.calls}) == 2
 
     @pytest.mark.parametrize(
         "arguments", [["--preset", "slow"], ["--architecture", "resnet"]]
@@ -581,18 +627,46 @@ class TestTrain:
 
     def test_a_run_that_is_there_is_not_started_again(self, run, training, tmp_path):
         folder = tmp_path / "run-1"
-        (folder / "epoch-0001").mkdir(parents=True)
+        (folder / "checkpoints" / "epoch-0001").mkdir(parents=True)
         code, out, err = run("train", "--data", tmp_path, "--run", folder, "--json")
         assert (code, out) == (2, "")
         assert "[run-exists]" in err and training.calls == []
 
     def test_a_run_goes_on_with_its_own_settings(self, run, training, tmp_path):
-        folder = tmp_path / "run-1"
-        (folder / "epoch-0001").mkdir(parents=True)
-        (folder / "config.json").write_text("{}")
+        config = runs.config_for("best", data="films", seed=5)
+        folder = runs.create(tmp_path / "runs", config)
         code, out, _ = run("train", "--resume", "--run", folder)
         assert (code, out) == (0, "Registered small-1.\n")
-        assert training.calls[0][0].resumed == folder
+        assert training.calls[0][:2] == (config, folder)
+
+    def test_a_measurement_is_of_the_run_in_its_folder(
+        self, run, monkeypatch, tmp_path
+    ):
+        config = runs.config_for("quick", data="films")
+        folder = runs.create(tmp_path / "measurements", config)
+        measured = []
+
+        def measure(config, run_dir, cache_dir):
+            measured.append((config, run_dir, cache_dir))
+            return Speeds(
+                device="CPU",
+                architecture=config.architecture,
+                unfreeze_from=6,
+                batch_size=32,
+                seconds={"step": 0.5, "score": 0.0},
+                fixed=9.0,
+                films=320,
+                measured=1.0,
+            )
+
+        module = types.SimpleNamespace(measure=measure)
+        monkeypatch.setattr(cxr, "training", module, raising=False)
+        monkeypatch.setitem(sys.modules, "cxr.training", module)
+        monkeypatch.setenv("CXR_CACHE_DIR", str(tmp_path / "cache"))
+        code, out, _ = run("measure", "--run", folder, "--json")
+        assert (code, strict(out)["films_per_second"]) == (0, {"step": 2.0})
+        assert measured == [(config, folder, tmp_path / "cache")]
+        assert run("measure", "--run", tmp_path / "no")[0] == 2
 
 
 class TestProgram:
@@ -650,3 +724,48 @@ class TestProgram:
         assert (done.returncode, done.stdout) == (2, "")
         assert done.stderr.startswith("There is no model x.")
         assert "Traceback" not in done.stderr
+
+
+def test_check_finds_what_is_wrong_and_says_so_by_its_exit_code(
+    run, films_dir, tmp_path
+):
+    (films_dir / "test/NORMAL/IM-0007-0001.png").write_bytes(b"no film")
+    code, out, _ = run("check", str(films_dir), "--json")
+    document = strict(out)
+    assert code == 1
+    assert (document["films"], document["unreadable"]) == (9, 1)
+    assert document["counts"]["unreadable"] == 1
+    assert document["findings"][0]["films"] == ["test/NORMAL/IM-0007-0001.png"]
+    assert set(document["audit"]["features"]) >= {"file size", "width", "sharpness"}
+    assert len(document["fingerprint"]) == 64
+    (kept,) = (tmp_path / "cache" / "checks").iterdir()
+    assert (kept / "report.json").is_file()
+
+
+def test_check_in_words_with_a_folder_of_its_own(run, films_dir, tmp_path):
+    odd = films_dir / "test/NORMAL/a\x1b[2J.png"
+    odd.write_bytes((films_dir / "test/NORMAL/IM-0000-0000.png").read_bytes())
+    code, out, _ = run("check", str(films_dir), "--folder", str(tmp_path / "kept"))
+    assert code == 1  # the phantoms of both classes are nearly equal
+    assert "exact-duplicate" in out and "fingerprint" in out and "\x1b" not in out
+    assert (tmp_path / "kept" / "status.json").is_file()
+
+
+def test_check_of_a_folder_that_is_not_there_fails(run, models_dir, tmp_path):
+    code, out, err = run("check", str(tmp_path / "none"), "--json")
+    assert (code, out) == (2, "") and "no data folder" in err
+
+
+def test_download_says_where_the_films_are(run, films_dir, monkeypatch):
+    (films_dir / "test").rename(films_dir / "train")
+    fake = types.ModuleType("kagglehub")
+    fake.dataset_download = lambda handle: str(films_dir)
+    monkeypatch.setitem(sys.modules, "kagglehub", fake)
+    code, out, _ = run("download", "--json")
+    assert (code, strict(out)) == (0, {"data": str(films_dir)})
+
+
+def test_download_without_kagglehub_says_what_to_do(run, monkeypatch):
+    monkeypatch.setitem(sys.modules, "kagglehub", None)
+    code, out, err = run("download")
+    assert (code, out) == (2, "") and "pip install kagglehub" in err

@@ -7,11 +7,11 @@ import tensorflow as tf
 from films import chest_phantom
 from keras import layers
 
-from cxr import networks, preprocessing
+from cxr import architectures, networks, preprocessing
 from cxr.errors import ModelError
 from cxr.frozen import FrozenFeatures
 
-BUILT = [networks.BASELINE, networks.DEFAULT]
+BUILT = [architectures.BASELINE, architectures.DEFAULT]
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +81,10 @@ class TestBuild:
     def test_scaling_is_inside_and_done_once(self, network):
         scales = [x for x in network.layers if isinstance(x, layers.Rescaling)]
         assert len(scales) == 1
-        expected = {networks.BASELINE: (1 / 127.5, -1), networks.DEFAULT: (1 / 255, 0)}
+        expected = {
+            architectures.BASELINE: (1 / 127.5, -1),
+            architectures.DEFAULT: (1 / 255, 0),
+        }
         found = (scales[0].scale, scales[0].offset)
         assert found == pytest.approx(expected[network.name])
 
@@ -107,27 +110,21 @@ class TestBuild:
         with pytest.raises(ValueError, match="received architecture='resnet'"):
             networks.build("resnet")
 
-    @pytest.mark.parametrize("architecture", networks.ARCHITECTURES)
-    def test_input_size_is_the_networks_own(self, architecture):
-        if architecture == networks.BASELINE:
-            own = 224
-        else:
-            own = networks._FAMILY[architecture][1]
-        assert networks.input_size(architecture) == own >= 224
-
 
 def _first_kernel(seed):
     keras.utils.set_random_seed(seed)
-    return networks.build(networks.BASELINE).get_layer("block1_conv").get_weights()[0]
+    return (
+        networks.build(architectures.BASELINE).get_layer("block1_conv").get_weights()[0]
+    )
 
 
 class TestBackboneWeights:
     def test_come_from_a_file(self, built, tmp_path):
-        one = built[networks.DEFAULT]
+        one = built[architectures.DEFAULT]
         path = tmp_path / "backbone.weights.h5"
         top = one.get_layer("top_activation").output
         keras.Model(one.input, top).save_weights(path)
-        other = networks.build(networks.DEFAULT, backbone_weights=str(path))
+        other = networks.build(architectures.DEFAULT, backbone_weights=str(path))
         differing = set()
         for ours, theirs in zip(other.layers, one.layers, strict=True):
             pairs = zip(ours.get_weights(), theirs.get_weights(), strict=True)
@@ -137,27 +134,27 @@ class TestBackboneWeights:
 
     def test_missing_file_is_named(self, tmp_path):
         with pytest.raises(ModelError, match="no backbone weights at"):
-            networks.build(networks.DEFAULT, backbone_weights=str(tmp_path / "x"))
+            networks.build(architectures.DEFAULT, backbone_weights=str(tmp_path / "x"))
 
     def test_file_of_keras_own_is_sent_where_its_scale_is_known(self, tmp_path):
         own = tmp_path / "efficientnetb0_notop.h5"
         own.write_bytes(b"")
         with pytest.raises(ModelError, match=r"ask for imagenet"):
-            networks.build(networks.DEFAULT, backbone_weights=str(own))
+            networks.build(architectures.DEFAULT, backbone_weights=str(own))
 
     def test_file_of_another_network_is_a_named_error(self, built, tmp_path):
         path = tmp_path / "wrong.weights.h5"
-        built[networks.BASELINE].save_weights(path)
+        built[architectures.BASELINE].save_weights(path)
         with pytest.raises(ModelError, match="could not be loaded"):
-            networks.build(networks.DEFAULT, backbone_weights=str(path))
+            networks.build(architectures.DEFAULT, backbone_weights=str(path))
 
     def test_download_that_fails_says_what_to_do(self, monkeypatch):
         def offline(**_):
             raise Exception("URL fetch failure")  # what Keras raises
 
-        monkeypatch.setitem(networks._FAMILY, networks.DEFAULT, (offline, 224))
+        monkeypatch.setattr(keras.applications, "EfficientNetB0", offline)
         with pytest.raises(ModelError, match="Without a network connection"):
-            networks.build(networks.DEFAULT)
+            networks.build(architectures.DEFAULT)
 
 
 class TestServing:
@@ -193,20 +190,20 @@ class TestServing:
 class TestDivide:
     @pytest.mark.parametrize("block", [2, 7])
     def test_lower_and_upper_make_the_whole(self, built, trained, block):
-        lower, upper = networks.divide(built[networks.DEFAULT], block)
+        lower, upper = networks.divide(built[architectures.DEFAULT], block)
         joined = upper(lower(films(), training=False), training=False)
-        whole = trained[networks.DEFAULT]["logit"]
+        whole = trained[architectures.DEFAULT]["logit"]
         np.testing.assert_allclose(joined, whole, atol=1e-5)
 
     def test_lower_part_gives_the_same_features_outside_keras(self, built):
-        lower, _ = networks.divide(built[networks.DEFAULT], 3)
+        lower, _ = networks.divide(built[architectures.DEFAULT], 3)
         features = FrozenFeatures(lower)(films())
         np.testing.assert_allclose(
             features, lower(films(), training=False), rtol=1e-3, atol=1e-3
         )
 
     def test_blocks_from_the_one_asked_for_learn(self, built):
-        network = built[networks.DEFAULT]
+        network = built[architectures.DEFAULT]
         lower, upper = networks.divide(network, 6)
         learning = {v.path.split("/")[0] for v in upper.trainable_variables}
         assert {name[:6] for name in learning if name.startswith("block")} == {
@@ -218,7 +215,7 @@ class TestDivide:
         assert "block6a_expand_conv" in learning
 
     def test_a_later_choice_replaces_the_earlier(self, built):
-        network = built[networks.DEFAULT]
+        network = built[architectures.DEFAULT]
         counts = []
         for block in (6, 2, 6):
             _, upper = networks.divide(network, block)
@@ -226,7 +223,7 @@ class TestDivide:
         assert counts[0] == counts[2] < counts[1]
 
     def test_batch_normalisation_is_frozen_and_its_statistics_stay(self, built):
-        network = built[networks.DEFAULT]
+        network = built[architectures.DEFAULT]
         saved = network.get_weights()
         _, upper = networks.divide(network, 7)
         normalisations = [
@@ -250,17 +247,17 @@ class TestDivide:
         network.set_weights(saved)
 
     def test_baseline_learns_as_a_whole(self, built, trained):
-        network = built[networks.BASELINE]
+        network = built[architectures.BASELINE]
         lower, upper = networks.divide(network, 4)
         assert lower is None
         assert len(upper.trainable_variables) == len(network.trainable_variables)
         np.testing.assert_allclose(
             upper(films(), training=False),
-            trained[networks.BASELINE]["logit"],
+            trained[architectures.BASELINE]["logit"],
             atol=1e-5,
         )
 
     @pytest.mark.parametrize("block", [0, 1, 8])
     def test_block_that_is_not_there_is_named(self, built, block):
         with pytest.raises(ValueError, match=f"received block={block}"):
-            networks.divide(built[networks.DEFAULT], block)
+            networks.divide(built[architectures.DEFAULT], block)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from films import as_jpeg, as_png, chest_phantom
 
-from cxr import data, preprocessing
+from cxr import data, prepared, preprocessing
 from cxr.images import read_film
 from cxr.preprocessing import low_pass, network_input, resize
 
@@ -76,8 +76,7 @@ def test_low_pass_takes_out_the_grain_and_keeps_the_shapes(size):
 def test_training_and_serving_see_the_same_film(tmp_path):
     path = tmp_path / "film.png"
     path.write_bytes(as_png(chest_phantom(224, 224, seed=3)))
-    prepared, _ = data.load_pixels([_labelled(path)], size=224)
-    trained = low_pass(prepared[0].astype(np.float32))
+    trained = low_pass(_prepared(path))
     served = network_input(read_film(path.read_bytes()).pixels)
     np.testing.assert_array_equal(trained, served[..., 0])
 
@@ -85,11 +84,15 @@ def test_training_and_serving_see_the_same_film(tmp_path):
 def test_they_differ_by_rounding_alone_when_the_film_is_reduced(tmp_path):
     path = tmp_path / "film.jpeg"
     path.write_bytes(as_jpeg(chest_phantom(700, 900, seed=4)))
-    prepared, _ = data.load_pixels([_labelled(path)], size=224)
-    trained = low_pass(prepared[0].astype(np.float32))
+    trained = low_pass(_prepared(path))
     served = network_input(read_film(path.read_bytes()).pixels)[..., 0]
     assert np.abs(trained - served).max() <= 0.5
 
 
-def _labelled(path):
-    return data.LabelledFilm(path=path, name=path.name, label=0, patient_id="a")
+def _prepared(path):
+    film = data.LabelledFilm(
+        path=path, name=path.name, label=0, patient_id="a", sha256="0"
+    )
+    cache = path.parent / "cache"
+    found = prepared.prepare([film], fingerprint="f", size=224, cache_dir=cache)
+    return found.pixels[0].astype(np.float32)

@@ -1,6 +1,7 @@
 """From a trained network to a candidate: card, files, parity."""
 
 import csv
+import errno
 import hashlib
 import json
 import stat
@@ -12,16 +13,18 @@ from films import as_png, chest_phantom
 from keras import layers
 
 from cxr import (
-    data,
+    architectures,
     evaluation,
     inference,
     networks,
+    prepared,
     preprocessing,
     publication,
     registry,
 )
+from cxr.batches import PreparedSplit
 from cxr.data import LabelledFilm
-from cxr.errors import ModelError
+from cxr.errors import CxrError, ModelError
 from cxr.images import read_film
 
 HELD_OUT = ("validation", "calibration", "test")
@@ -35,7 +38,7 @@ def bright_spot_network():
     pooled = layers.GlobalAveragePooling2D(name="pooled")(feature_map)
     logit = layers.Dense(1, name="logit")(layers.Dropout(0.3)(pooled))
     outputs = {"feature_map": feature_map, "logit": logit}
-    network = keras.Model(image, outputs, name=networks.BASELINE)
+    network = keras.Model(image, outputs, name=architectures.BASELINE)
     network.get_layer("feature_map").set_weights([np.array([[[[1.0, -0.5]]]])])
     head = [np.array([[40.0], [-8]]), np.array([-17.0])]
     network.get_layer("logit").set_weights(head)
@@ -80,10 +83,16 @@ def films(tmp_path_factory):
 def arguments(films, tmp_path_factory):
     history = tmp_path_factory.mktemp("run") / "history.csv"
     history.write_text("phase,epoch\nfine-tuning,1\n")
+    found = prepared.prepare(
+        [film for part in films.values() for film in part],
+        fingerprint="f" * 64,
+        size=224,
+        cache_dir=tmp_path_factory.mktemp("cache"),
+    )
     return {
         "config": {
             "data": "films",
-            "architecture": networks.BASELINE,
+            "architecture": architectures.BASELINE,
             "backbone_weights": "none",
             "backbone_note": "",
             "seed": 3,
@@ -91,10 +100,14 @@ def arguments(films, tmp_path_factory):
             "assured_sensitivity": 0.75,
         },
         "splits": {
-            name: (films[name], data.load_pixels(films[name], size=224)[0])
-            for name in HELD_OUT
+            name: PreparedSplit(
+                films=part,
+                pixels=found.pixels,
+                rows=np.array([found.rows[film.sha256] for film in part]),
+                labels=np.array([film.label for film in part], np.float32),
+            )
+            for name, part in films.items()
         },
-        "training_films": films["train"],
         "fingerprint": "f" * 64,
         "history": history,
         "seconds": 12.7,
@@ -143,7 +156,7 @@ class TestPublish:
         assert bool(mode & stat.S_IRGRP) == bool(model_file & stat.S_IRGRP)
 
     def test_card_says_what_it_is_and_what_it_was_made_from(self, card):
-        assert card.architecture == networks.BASELINE
+        assert card.architecture == architectures.BASELINE
         assert card.input_size == 224
         assert card.preparation == preprocessing.PREPARATION
         assert card.classes == ("NORMAL", "PNEUMONIA")
@@ -237,11 +250,12 @@ class TestPublish:
         self, network, arguments, tmp_path, monkeypatch
     ):
         def full(*_, **__):
-            raise OSError("No space left on device")
+            raise OSError(errno.ENOSPC, "No space left on device")
 
         monkeypatch.setattr(registry, "file_records", full)
-        with pytest.raises(OSError, match="No space"):
+        with pytest.raises(CxrError, match="The disk is full") as caught:
             publication.publish(network, **arguments, models_dir=tmp_path)
+        assert caught.value.code == "disk-full"
         assert list(tmp_path.iterdir()) == []
 
 
@@ -268,7 +282,7 @@ class TestParity:
         assert list(tmp_path.iterdir()) == []
 
     def test_score_that_is_no_number_is_not_parity(self, network, arguments):
-        pixels = arguments["splits"]["test"][1][:4]
+        split = arguments["splits"]["test"].part(np.arange(4))
         nothing = evaluation.PlattScaling(slope=1.0, intercept=0.0, prevalence=0.5)
 
         class Broken:
@@ -279,7 +293,7 @@ class TestParity:
                 )
 
         with pytest.raises((ModelError, ValueError)):
-            publication.check_parity(network, Broken(), pixels, nothing)
+            publication.check_parity(network, Broken(), split, nothing)
 
 
 class TestUncertainBand:
@@ -310,12 +324,17 @@ class TestBackbone:
     @pytest.mark.parametrize(
         "architecture, source, note, expected",
         [
-            (networks.BASELINE, "imagenet", "", "none: trained from random weights"),
-            (networks.DEFAULT, "imagenet", "", "ImageNet, downloaded by Keras"),
-            (networks.DEFAULT, "none", "", "none: trained from random weights"),
-            (networks.DEFAULT, "/a/b.weights.h5", "ours", "b.weights.h5: ours"),
             (
-                networks.DEFAULT,
+                architectures.BASELINE,
+                "imagenet",
+                "",
+                "none: trained from random weights",
+            ),
+            (architectures.DEFAULT, "imagenet", "", "ImageNet, downloaded by Keras"),
+            (architectures.DEFAULT, "none", "", "none: trained from random weights"),
+            (architectures.DEFAULT, "/a/b.weights.h5", "ours", "b.weights.h5: ours"),
+            (
+                architectures.DEFAULT,
                 "b.weights.h5",
                 "",
                 "b.weights.h5: a local file, origin not stated",
@@ -336,6 +355,7 @@ class TestEdges:
             labels=np.array([0, 0, 1, 1]),
             logits=np.zeros(4),
             peaks=np.zeros(4),
+            pooled=np.zeros((4, 2), np.float32),
         )
         rule = {"target_sensitivity": 1.0, "assured_sensitivity": 0.1}
         threshold = publication._threshold(split, np.array(scores), rule)
@@ -347,6 +367,7 @@ class TestEdges:
             labels=np.array([0, 1, 1]),
             logits=np.zeros(3),
             peaks=np.array([1.0, -2, -3]),
+            pooled=np.zeros((3, 2), np.float32),
         )
         assert publication._heatmap_scale(split) > 0
 

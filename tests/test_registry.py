@@ -395,3 +395,39 @@ def test_numbers_by_which_nothing_can_serve_are_wrong_arguments(build):
 
 def test_a_card_holds_nothing_that_json_does_not_know(card):
     json.dumps(asdict(card), allow_nan=False)
+
+
+class TestSweep:
+    def old(self, path: Path) -> None:
+        for inside in (*path.rglob("*"), path):
+            os.utime(inside, (0, 0))
+
+    def test_what_a_killed_publication_left_is_removed(self, models_dir, card):
+        draft = models_dir / f"{registry.DRAFT}1"
+        draft.mkdir()
+        (draft / registry.NETWORK).write_text("half")
+        choice = models_dir / ".active.json.1.draft"
+        choice.write_text("{")
+        for left in (draft, choice):
+            self.old(left)
+        assert sorted(registry.sweep(models_dir)) == [choice.name, draft.name]
+        assert sorted(p.name for p in models_dir.iterdir()) == ["active.json", "tiny-1"]
+        assert registry.read_card(models_dir, "tiny-1") == card
+
+    def test_a_draft_that_is_being_written_stays(self, models_dir, card):
+        draft = models_dir / f"{registry.DRAFT}1"
+        draft.mkdir()
+        self.old(draft)
+        (draft / registry.NETWORK).write_text("half")
+        os.utime(draft, (0, 0))
+        assert registry.sweep(models_dir) == [] and draft.is_dir()
+
+    def test_a_link_is_removed_and_not_followed(self, models_dir, card, tmp_path):
+        elsewhere = tmp_path / "elsewhere"
+        elsewhere.mkdir()
+        (models_dir / f"{registry.DRAFT}1").symlink_to(elsewhere)
+        assert registry.sweep(models_dir) == [f"{registry.DRAFT}1"]
+        assert elsewhere.is_dir()
+
+    def test_no_registry_has_nothing_to_sweep(self, models_dir):
+        assert registry.sweep(models_dir) == []

@@ -33,15 +33,19 @@ logger = logging.getLogger(__name__)
 
 
 @contextmanager
-def show_errors() -> Iterator[None]:
+def show_errors(advice: str | None = None) -> Iterator[None]:
     """Shows what is raised inside as a sentence with an error id, and stops there.
 
     Streamlit's own ways to stop or rerun a page are no `Exception` and pass.
+
+    Args:
+        advice: what to do next, where that is not what it usually is.
     """
     try:
         yield
     except CxrError as error:
-        _stop_with(f"{error.message} {_next_step(error)}", error)
+        step = _next_step(error) if advice is None else advice
+        _stop_with(f"{error.message} {step}", error)
     except Exception as error:
         _stop_with(UNEXPECTED, error)
 
@@ -62,7 +66,8 @@ def _stop_with(sentence: str, error: Exception) -> None:
 
 def _origin(error: BaseException) -> str:
     """Returns the types of an error and its causes, each with where it was raised."""
-    chain, current = [], error
+    chain: list[str] = []
+    current: BaseException | None = error
     while current is not None:
         place = traceback.extract_tb(current.__traceback__)[-1]
         kind = type(current).__name__

@@ -7,13 +7,16 @@ import streamlit as st
 from cxr.errors import CxrError
 from cxr.reports import NOTICE
 from ui.loaders import active_card
-from ui.wording import estimate
+from ui.wording import escaped, estimate
 
 # A file of its own: Streamlit fetches an icon given by name from the internet.
 ICON = Path(__file__).with_name("icon.svg")
 PAGES = {
     "Home": ("app.py", ":material/home:"),
     "Classify": ("pages/1_Classify.py", ":material/radiology:"),
+    "Data": ("pages/3_Data.py", ":material/folder_data:"),
+    "Train": ("pages/4_Train.py", ":material/model_training:"),
+    "Models": ("pages/5_Models.py", ":material/inventory:"),
 }
 
 
@@ -46,5 +49,5 @@ def _show_active_model() -> None:
     auc = estimate(card.metrics["test"].auc)
     st.caption(
         f"Active model **{card.model_id}** · AUC {auc} on its test patients  \n"
-        f"Population: {card.population}"
+        f"Population: {escaped(card.population)}"
     )

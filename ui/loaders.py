@@ -9,7 +9,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from cxr import evaluation, inference, registry
+from cxr import evaluation, inference, promotion, registry
 from cxr.config import settings
 from cxr.decoding import DecoderPool
 from cxr.evaluation import OperatingCurve
@@ -31,12 +31,15 @@ def active_model() -> Model:
     """Returns the model that serves, loaded and checked.
 
     Raises:
-        ModelError: none is active, or it fails its checks.
+        ModelError: none is active, it fails its checks, or its card is not the one
+            that was promoted.
+        CxrError: the audit trail can't be read.
     """
     card, where = active_card(), settings()
     path = registry.folder_of(where.models_dir, card.model_id) / registry.CARD
     # The card's hash: it holds the network's own, and calibration and threshold.
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    promotion.require_trusted(where.models_dir, where.records_dir, card.model_id)
     return _model(sha256, where.models_dir, card.model_id, where.threads)
 
 

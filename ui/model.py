@@ -3,7 +3,7 @@
 import streamlit as st
 
 from cxr.registry import Card
-from ui.wording import INTERVAL, figure, interval, sentence, threshold
+from ui.wording import INTERVAL, escaped, figure, interval, sentence, threshold
 
 
 def show_model_tiles(card: Card) -> None:
@@ -35,18 +35,18 @@ def show_model_tiles(card: Card) -> None:
 def show_purpose(card: Card) -> None:
     """Shows what a model is for and what it was made from."""
     st.subheader("Made for", anchor=False)
-    st.markdown(card.intended_use)
+    st.markdown(escaped(card.intended_use))
     st.markdown(f"**Population.** {sentence(card.population)}")
     films, patients = sum(card.data.films.values()), sum(card.data.patients.values())
     st.markdown(
-        f"**Films.** {films:,} of {patients:,} patients. {card.data.name}, "
-        f"{card.data.licence}."
+        f"**Films.** {films:,} of {patients:,} patients. "
+        f"{escaped(card.data.name)}, {escaped(card.data.licence)}."
     )
-    st.caption(card.data.source)
-    st.markdown(f"**Network.** {card.architecture}. {sentence(card.backbone)}")
+    st.caption(escaped(card.data.source))
+    st.markdown(f"**Network.** {escaped(card.architecture)}. {sentence(card.backbone)}")
 
 
 def show_limits(card: Card) -> None:
     """Shows what a model can't do."""
     st.subheader("What it can't tell", anchor=False)
-    st.markdown("\n".join(f"- {limit}" for limit in card.limits))
+    st.markdown("\n".join(f"- {escaped(limit)}" for limit in card.limits))

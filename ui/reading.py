@@ -75,10 +75,25 @@ def _show_decision(prediction: Prediction, model: Model) -> None:
             f"{wording.probability(high)}, where the model gives no answer: read the "
             "film without it."
         )
+    _show_second_opinion(prediction, model.card)
     share = 100 * model.card.calibration.prevalence
     st.caption(
         f"Holds where {share:.0f} of 100 films show pneumonia, as among the films that "
         "it was calibrated on. Where fewer do, it is lower."
+    )
+
+
+def _show_second_opinion(prediction: Prediction, card: Card) -> None:
+    if prediction.subtypes is None or card.subtypes is None:
+        return
+    parts = ", ".join(
+        f"{name} {wording.probability(share)}"
+        for name, share in prediction.subtypes.items()
+    )
+    st.caption(
+        f"Second opinion, weaker: {parts}. Bacterial against viral has an AUC of "
+        f"{wording.estimate(card.subtypes.auc)} on {card.subtypes.bacterial:,} and "
+        f"{card.subtypes.viral:,} test films; it never changes the first answer."
     )
 
 
@@ -126,6 +141,9 @@ def _show_costs(card: Card) -> None:
 @st.fragment
 def _show_pictures(reading: Reading, prediction: Prediction, model: Model) -> None:
     """Shows film and heat map; its controls redraw this part of the page alone."""
+    film = reading.picture
+    if film is None:
+        return
     with show_errors():
         pictures = st.grid(2, min_column_width=320, gap="small")
         controls = st.grid(4, min_column_width=170, vertical_alignment="bottom")
@@ -144,7 +162,6 @@ def _show_pictures(reading: Reading, prediction: Prediction, model: Model) -> No
             key="colour_map",
             persist_state="session",
         )
-        film = reading.picture
         heat = _heat(film, prediction, model.card)
         overlay = _overlay(film, heat, opacity, colours)
         pictures.image(film, caption="Film", width="stretch", alt="The film")
@@ -226,9 +243,9 @@ def _show_limits(prediction: Prediction, model: Model) -> None:
     grid = st.grid(2, min_column_width=320, gap="medium")
     with grid.cell():
         st.markdown("#### What this can't tell")
-        st.markdown("\n".join(f"- {limit}" for limit in card.limits))
+        st.markdown("\n".join(f"- {wording.escaped(limit)}" for limit in card.limits))
     with grid.cell():
         st.markdown("#### The model")
         st.markdown(f"**{card.model_id}**. {wording.sentence(card.population)}")
-        st.markdown(card.intended_use)
+        st.markdown(wording.escaped(card.intended_use))
         st.caption(f"Network SHA-256 {prediction.model_sha256[:16]}…")

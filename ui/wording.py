@@ -57,7 +57,9 @@ def probability(value: float, beside: float | None = None) -> str:
     limit = None if beside is None else float(threshold(beside))
     for digits in range(2, 6):
         text = f"{value:.{digits}f}"
-        if limit is None or (float(text) >= limit) == (value >= beside):
+        if beside is None or limit is None:
+            break
+        if (float(text) >= limit) == (value >= beside):
             break
     if float(text) in (0, 1):
         return "< 0.01" if value < 0.5 else "> 0.99"
@@ -94,8 +96,11 @@ def per_thousand(value: Estimate) -> tuple[str, str]:
 
 
 def sentence(text: str) -> str:
-    """Returns a text of a card with one full stop."""
-    return text.rstrip(".") + "."
+    """Returns a text of a card with one full stop, as Markdown that can do nothing.
+
+    A card can come from somewhere else: a link or a picture in it must stay text.
+    """
+    return escaped(text.rstrip(".")) + "."
 
 
 def file_name(name: str) -> str:
