@@ -19,6 +19,7 @@ from cxr.config import Settings, settings
 from cxr.errors import CxrError, DatasetError, ImageError, JobError
 
 DONE, DONE_WITH_REFUSALS, FAILED = 0, 1, 2
+_MET = {True: "met", False: "not met"}
 
 logger = logging.getLogger("cxr")
 
@@ -87,6 +88,37 @@ def evaluate(options: argparse.Namespace, where: Settings) -> int:
     return DONE_WITH_REFUSALS if found.refused else DONE
 
 
+def validate(options: argparse.Namespace, where: Settings) -> int:
+    """Scores a hospital's labelled folder and says whether the model may serve there.
+
+    Started again on the same folder it goes on where it was stopped.
+    """
+    from cxr import audit, local_validation, registry
+
+    begun = (options.folder / local_validation.CONFIG).is_file()
+    if options.data is not None:
+        local_validation.begin(
+            options.folder,
+            where.models_dir,
+            source=options.data,
+            model_id=options.model or registry.active_id(where.models_dir),
+        )
+        if not begun:
+            local_validation.record_start(
+                where.records_dir, options.folder, actor=audit.operating_system_user()
+            )
+    elif not begun:
+        raise _wrong_use("Say which films to score: --data DIR.")
+    report = local_validation.run(
+        options.folder,
+        where.models_dir,
+        workers=where.decoder_workers,
+        threads=where.threads,
+    )
+    _write(asdict(report) if options.json else _report_in_words(report))
+    return DONE if report.go and not report.refused else DONE_WITH_REFUSALS
+
+
 def train(options: argparse.Namespace, where: Settings) -> int:
     """Runs a training, or goes on with one, in this process."""
     _check_train(options)
@@ -126,8 +158,9 @@ def measure(options: argparse.Namespace, where: Settings) -> int:
 def models(options: argparse.Namespace, where: Settings) -> int:
     """Does one thing with the registered models."""
     action = model_commands.ACTIONS[options.action]
-    if len(options.arguments) != len(action.takes):
+    if not action.accepts(options.arguments):
         takes = " ".join(action.takes) or "nothing else"
+        takes += " ..." if action.more else ""
         raise _wrong_use(
             f"models {options.action} takes {takes}; received "
             f"{len(options.arguments)} arguments."
@@ -261,6 +294,22 @@ def _in_words(line: dict[str, Any]) -> str:
     )
 
 
+def _report_in_words(report: Any) -> str:
+    lines = [
+        f"{report.films} films, {len(report.refused)} refused; model {report.model_id}",
+        *(
+            f"{_MET[bar.passed]:8} {bar.sentence} {_it_is(bar.value)}"
+            for bar in report.bars
+        ),
+        "go" if report.go else "no-go",
+    ]
+    return "\n".join(lines)
+
+
+def _it_is(value: float) -> str:
+    return "It is not defined." if math.isnan(value) else f"It is {value:.4g}."
+
+
 def _metrics_in_words(document: dict[str, Any]) -> str:
     lines = [
         f"{document['n']} films, {document['n_positive']} with pneumonia, "
@@ -369,6 +418,20 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.add_argument("--model", metavar="ID", help="instead of the active model")
     command.set_defaults(command=evaluate)
+
+    command = commands.add_parser(
+        "validate", help="score a hospital's labelled films: go or no-go"
+    )
+    command.add_argument(
+        "--folder",
+        type=Path,
+        required=True,
+        metavar="F",
+        help="for scores and report; on the same one a stopped validation goes on",
+    )
+    command.add_argument("--data", type=Path, metavar="DIR")
+    command.add_argument("--model", metavar="ID", help="instead of the active model")
+    command.set_defaults(command=validate)
 
     command = commands.add_parser("train", help="train a model and register it")
     command.add_argument("--data", type=Path, metavar="DIR")

@@ -87,16 +87,22 @@ class LabelledFilm:
     sha256: str = ""
 
 
-def scan(source: Path) -> list[LabelledFilm]:
+def scan(source: Path, *, limit: Path | None = None) -> list[LabelledFilm]:
     """Returns the films of a data folder or manifest, sorted by name, still unread.
 
+    Args:
+        source: the data folder or manifest.
+        limit: the only folder below which films may lie, whatever a manifest or a link
+            says; None for any.
+
     Raises:
-        DatasetError: there is nothing there, or it has none of the three layouts.
+        DatasetError: there is nothing there, it has none of the three layouts, or a
+            film lies outside the limit (code `outside-data-folder`).
     """
     if source.suffix.lower() == ".csv":
-        films = list(_from_manifest(source))
+        films = list(_from_manifest(source, limit))
     elif source.is_dir():
-        films = list(_from_folders(source))
+        films = list(_from_folders(source, limit))
     else:
         raise DatasetError(f"There is no data folder or manifest at {source}.")
     if not films:
@@ -218,13 +224,23 @@ def split_by_patient(
     return {name: sorted(part, key=lambda f: f.name) for name, part in splits.items()}
 
 
-def _from_folders(root: Path) -> Iterable[LabelledFilm]:
+def _from_folders(root: Path, limit: Path | None) -> Iterable[LabelledFilm]:
     for split in (None, *FOLDER_SPLITS):
         for label, name in enumerate(CLASSES):
             folder = root / name if split is None else root / split / name
             for path in sorted(folder.rglob("*")) if folder.is_dir() else ():
                 if path.suffix.lower() in SUFFIXES and path.is_file():
+                    _require_below(path, limit)
                     yield _film(path, root, label, split)
+
+
+def _require_below(path: Path, limit: Path | None) -> None:
+    if limit is not None and not path.resolve().is_relative_to(limit.resolve()):
+        raise DatasetError(
+            f"The film {path.name} lies outside the data that this app may read "
+            "(CXR_DATA_DIR).",
+            code="outside-data-folder",
+        )
 
 
 def _film(path: Path, root: Path, label: int, split: str | None) -> LabelledFilm:
@@ -240,7 +256,7 @@ def _film(path: Path, root: Path, label: int, split: str | None) -> LabelledFilm
     )
 
 
-def _from_manifest(manifest: Path) -> Iterable[LabelledFilm]:
+def _from_manifest(manifest: Path, limit: Path | None) -> Iterable[LabelledFilm]:
     try:
         with manifest.open(newline="", encoding="utf-8-sig") as file:
             rows = list(csv.DictReader(file))
@@ -250,6 +266,8 @@ def _from_manifest(manifest: Path) -> Iterable[LabelledFilm]:
         label = (row.get("label") or "").strip().upper()
         label = {"0": CLASSES[0], "1": CLASSES[1]}.get(label, label)
         path = manifest.parent / (row.get("path") or "")
+        # Before it is looked at: what is there outside is nobody's business.
+        _require_below(path, limit)
         if label not in CLASSES or not path.is_file():
             raise DatasetError(
                 f"Line {number} of {manifest.name}: expected an existing path and the "

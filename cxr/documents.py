@@ -7,6 +7,13 @@ import uuid
 from pathlib import Path
 from typing import Any
 
+import dacite
+
+# A document as a dataclass: nothing unknown, nothing missing, null for a nan.
+STRICT = dacite.Config(
+    strict=True, cast=[tuple], type_hooks={float: lambda value: _number(value)}
+)
+
 
 def plain(value: Any) -> Any:
     """Returns the value as JSON knows it: what is not finite becomes null."""
@@ -35,3 +42,12 @@ def replace(path: Path, content: Any) -> None:
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)
+
+
+def _number(value: object) -> float:
+    # JSON has neither nan nor infinity; both are null in the file.
+    if value is None:
+        return math.nan
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"expected a number or null, received {value=}")
+    return float(value)

@@ -6,11 +6,10 @@ error, never a reading.
 """
 
 import io
-import math
 import threading
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 
 from cxr import preprocessing, registry, subtypes
 from cxr.errors import ImageError, ModelError
+from cxr.evaluation import Scaling
 from cxr.images import Film
 from cxr.registry import Card
 from cxr.subtypes import SubtypeHead
@@ -51,11 +51,14 @@ class Outputs:
         activation_maps: `float32`, shape `(n, h, w)`, each position's share of the
             logit.
         pooled: `float32`, shape `(n, channels)`.
+        spread: of an ensemble, how far its members are apart: the standard deviation
+            of their calibrated logits, `float32`, shape `(n,)`; else None.
     """
 
     logits: NDArray[np.float32]
     activation_maps: NDArray[np.float32]
     pooled: NDArray[np.float32]
+    spread: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +73,8 @@ class Prediction:
         model_sha256: of its network's weights.
         subtypes: the second opinion, probability by class (`subtypes.CLASSES`); None
             from a model that has none.
+        logit: before the calibration of the card.
+        spread: of an ensemble, how far its members are apart, in logits; else None.
     """
 
     probability: float
@@ -77,7 +82,9 @@ class Prediction:
     pooled: NDArray[np.float32]
     model_id: str
     model_sha256: str
+    logit: float
     subtypes: dict[str, float] | None = None
+    spread: float | None = None
 
 
 class Network:
@@ -130,6 +137,10 @@ class Network:
         self.size = size
         self.channels = int(shapes[2][1])
 
+    def prepare(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Returns the input `(size, size, 1)` for a film's pixels `(height, width)`."""
+        return preprocessing.network_input(pixels, self.size)
+
     def __call__(self, inputs: NDArray[np.float32]) -> Outputs:
         """Returns the outputs for inputs of shape `(n, size, size, 1)`, `n` above 0.
 
@@ -156,17 +167,65 @@ class Network:
         return core.compile_model(graph, "CPU", self._settings)
 
 
+class Ensemble:
+    """Several networks that score as one; threads may share it.
+
+    The logit is the mean of the members' calibrated logits. The activation map is the
+    mean of theirs, each times the slope of its calibration, so that it stays each
+    position's share of the logit (nearly, where a calibration is isotonic); a smaller
+    map is enlarged to the largest.
+
+    Attributes:
+        size: edge of the largest member's input in pixels.
+
+    Reference:
+        Lakshminarayanan et al., NeurIPS 2017 (deep ensembles; spread as uncertainty).
+    """
+
+    def __init__(self, members: Sequence[tuple[Network, Scaling]]) -> None:
+        """Keeps each network with its own calibration; at least one."""
+        self._members = tuple(members)
+        self._sizes = sorted({network.size for network, _ in members})
+        self.size = self._sizes[-1]
+
+    def prepare(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Returns the inputs of all sizes that members take, in one flat array."""
+        inputs = [preprocessing.network_input(pixels, size) for size in self._sizes]
+        return np.concatenate([item.ravel() for item in inputs])
+
+    def __call__(self, inputs: NDArray[np.float32]) -> Outputs:
+        """Returns the outputs for inputs of `prepare`, stacked, at least one."""
+        ends = np.cumsum([size**2 for size in self._sizes])[:-1]
+        parts = np.split(inputs, ends, axis=1)
+        of_size = {
+            size: np.ascontiguousarray(part).reshape(-1, size, size, 1)
+            for size, part in zip(self._sizes, parts, strict=True)
+        }
+        found = [(net(of_size[net.size]), scaling) for net, scaling in self._members]
+        logits = np.stack([scaling.scaled(o.logits) for o, scaling in found])
+        maps = [scaling.slope * o.activation_maps for o, scaling in found]
+        return Outputs(
+            logits=logits.mean(axis=0).astype(np.float32),
+            activation_maps=_mean_map(maps),
+            pooled=np.concatenate([o.pooled for o, _ in found], axis=1),
+            spread=logits.std(axis=0, ddof=min(1, len(found) - 1)).astype(np.float32),
+        )
+
+
 class Model:
     """A registered model, ready to read films."""
 
     def __init__(
-        self, card: Card, network: Network, second_opinion: SubtypeHead | None = None
+        self,
+        card: Card,
+        network: Network | Ensemble,
+        second_opinion: SubtypeHead | None = None,
     ) -> None:
         """Keeps them; `load` is how a model is got."""
         self.card = card
         self.network = network
         self.second_opinion = second_opinion
-        self.sha256 = card.files[registry.NETWORK_WEIGHTS].sha256
+        self.sha256 = card.weights_sha256
 
     def predict(self, film: Film) -> Prediction:
         """Returns the prediction for one film.
@@ -197,7 +256,7 @@ class Model:
 
     def input(self, film: Film) -> NDArray[np.float32]:
         """Returns the network's input for a film, by the pixel contract."""
-        return preprocessing.network_input(film.pixels, self.network.size)
+        return self.network.prepare(film.pixels)
 
     def decide(self, probability: float, threshold: float) -> str:
         """Returns `PNEUMONIA`, `NORMAL`, or `UNCERTAIN` within the band.
@@ -220,23 +279,18 @@ class Model:
     def band(self, threshold: float) -> tuple[float, float]:
         """Returns the edges of the uncertain band around a threshold, `[0, 1]`.
 
-        The band has its width in logits, so it moves with the threshold and closes at
-        0 and 1. A side without width ends at the threshold.
-
         Raises:
             ValueError: the threshold is not in `[0, 1]`.
         """
-        if not 0 <= threshold <= 1:
-            raise ValueError(f"expected a value from 0 to 1, received {threshold=}")
-        band = self.card.uncertain_band
-        return _shifted(threshold, -band.below), _shifted(threshold, band.above)
+        return self.card.uncertain_band.around(threshold)
 
     def _predict_batch(
         self, inputs: NDArray[np.float32]
     ) -> Iterator[Prediction | ImageError]:
         outputs = self.network(inputs)
         # Several films in one batch stay apart: a NaN in one does not reach another.
-        finite = np.isfinite(outputs.logits) & np.isfinite(inputs).all(axis=(1, 2, 3))
+        each = tuple(range(1, inputs.ndim))
+        finite = np.isfinite(outputs.logits) & np.isfinite(inputs).all(axis=each)
         logits = np.where(finite, outputs.logits, 0).astype(np.float64)
         probabilities = self.card.calibration.apply(logits)
         for i, probability in enumerate(probabilities):
@@ -249,7 +303,9 @@ class Model:
                 pooled=outputs.pooled[i],
                 model_id=self.card.model_id,
                 model_sha256=self.sha256,
+                logit=float(logits[i]),
                 subtypes=self._subtypes(float(probability), outputs.pooled[i]),
+                spread=None if outputs.spread is None else float(outputs.spread[i]),
             )
 
     def _subtypes(
@@ -290,11 +346,7 @@ def load(models_dir: Path, model_id: str | None = None, *, threads: int = 0) -> 
             f"{' against '.join(reversed(card.classes))}.",
             code="other-classes",
         )
-    network = Network(
-        registry.read_file(models_dir, card, registry.NETWORK),
-        registry.read_file(models_dir, card, registry.NETWORK_WEIGHTS),
-        threads=threads,
-    )
+    network = _network(models_dir, card, threads)
     if card.input_size != network.size:
         raise ModelError(
             f"The network of model {card.model_id} takes films of {network.size} "
@@ -302,7 +354,7 @@ def load(models_dir: Path, model_id: str | None = None, *, threads: int = 0) -> 
             code="damaged-model",
         )
     second_opinion = None
-    if card.subtypes is not None:
+    if card.subtypes is not None and isinstance(network, Network):
         second_opinion = subtypes.read(
             registry.read_file(models_dir, card, registry.SUBTYPES), network.channels
         )
@@ -320,6 +372,24 @@ def activate(models_dir: Path, model_id: str) -> Card:
     """
     load(models_dir, model_id)
     return registry.activate(models_dir, model_id)
+
+
+def _network(models_dir: Path, card: Card, threads: int) -> Network | Ensemble:
+    if not card.members:
+        return Network(
+            registry.read_file(models_dir, card, registry.NETWORK),
+            registry.read_file(models_dir, card, registry.NETWORK_WEIGHTS),
+            threads=threads,
+        )
+    return Ensemble(
+        [
+            (
+                Network(*registry.read_member(models_dir, card, m), threads=threads),
+                m.calibration,
+            )
+            for m in card.members
+        ]
+    )
 
 
 def _check_golden(model: Model, content: bytes) -> None:
@@ -345,8 +415,7 @@ def _check_golden(model: Model, content: bytes) -> None:
 
 
 def _gives(model: Model, film: NDArray[np.uint8], probability: float) -> bool:
-    pixels = film.astype(np.float32)
-    inputs = preprocessing.network_input(pixels, model.network.size)
+    inputs = model.network.prepare(film.astype(np.float32))
     scored = next(model.predict_inputs([inputs]))
     if isinstance(scored, ImageError):
         return False
@@ -363,6 +432,27 @@ def _outputs(result: Any) -> Outputs:
     )
 
 
+def _mean_map(maps: list[NDArray[np.float32]]) -> NDArray[np.float32]:
+    height, width = np.max([one.shape[1:] for one in maps], axis=0)
+    same = [
+        one
+        if one.shape[1:] == (height, width)
+        else np.stack([_enlarged(film, int(height), int(width)) for film in one])
+        for one in maps
+    ]
+    return np.stack(same).mean(axis=0).astype(np.float32)
+
+
+def _enlarged(
+    activation_map: NDArray[np.float32], height: int, width: int
+) -> NDArray[np.float32]:
+    import cv2
+
+    return np.asarray(
+        cv2.resize(activation_map, (width, height), interpolation=cv2.INTER_LINEAR)
+    )
+
+
 def _joined(parts: list[Outputs]) -> Outputs:
     if len(parts) == 1:
         return parts[0]
@@ -371,15 +461,3 @@ def _joined(parts: list[Outputs]) -> Outputs:
         activation_maps=np.concatenate([p.activation_maps for p in parts]),
         pooled=np.concatenate([p.pooled for p in parts]),
     )
-
-
-def _shifted(probability: float, logits: float) -> float:
-    if logits == 0 or probability in (0, 1):
-        return probability
-    return _sigmoid(math.log(probability) - math.log1p(-probability) + logits)
-
-
-def _sigmoid(logit: float) -> float:
-    if logit >= 0:
-        return 1 / (1 + math.exp(-logit))
-    return math.exp(logit) / (1 + math.exp(logit))

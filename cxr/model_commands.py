@@ -5,7 +5,7 @@ knows it and whether all was well. What is heavy is imported only by the action 
 needs it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -24,10 +24,17 @@ class Action:
     Attributes:
         run: does it.
         takes: the names of its arguments.
+        more: whether the last of them may be repeated.
     """
 
     run: Callable[..., Answer]
     takes: tuple[str, ...] = ()
+    more: bool = False
+
+    def accepts(self, arguments: Sequence[str]) -> bool:
+        """Returns whether the number of arguments is right."""
+        extra = len(arguments) - len(self.takes)
+        return extra == 0 or (self.more and extra > 0)
 
 
 def show_list(where: Settings) -> Answer:
@@ -81,6 +88,22 @@ def compare(where: Settings, first: str, second: str) -> Answer:
     from cxr import validation
 
     return asdict(validation.compare(where.models_dir, first, second)), True
+
+
+def ensemble(where: Settings, *ids: str) -> Answer:
+    """Registers an ensemble of models as a candidate."""
+    from cxr import ensembles, promotion
+
+    model_id = ensembles.create(where.models_dir, ids)
+    promotion.record_card(
+        where.models_dir,
+        where.records_dir,
+        promotion.JOINED,
+        model_id,
+        actor=_actor(),
+        details={"members": list(ids)},
+    )
+    return {"model_id": model_id}, True
 
 
 def activate(where: Settings, model_id: str) -> Answer:
@@ -158,6 +181,7 @@ ACTIONS = {
     "show": Action(run=show, takes=("ID",)),
     "verify": Action(run=verify),
     "compare": Action(run=compare, takes=("ID", "ID")),
+    "ensemble": Action(run=ensemble, takes=("ID", "ID"), more=True),
     "promote": Action(run=promote, takes=("ID",)),
     "rollback": Action(run=roll_back),
     "activate": Action(run=activate, takes=("ID",)),

@@ -28,6 +28,7 @@ from cxr.validation import Comparison
 
 PROMOTED, ACTIVATED, ROLLED_BACK = "promote", "activate", "roll back"
 IMPORTED, EXPORTED, FAILED = "import", "export", "switch failed"
+JOINED = "ensemble"
 SWITCHES = (PROMOTED, ACTIVATED, ROLLED_BACK)
 
 MIN_SHARED_FILMS = 100
@@ -223,7 +224,7 @@ def trusted_card(records_dir: Path, model_id: str) -> Entry | None:
     Raises:
         CxrError: the audit trail can't be read.
     """
-    actions = (*SWITCHES, IMPORTED)
+    actions = (*SWITCHES, IMPORTED, JOINED)
     for entry in audit.entries(records_dir, model_id=model_id, actions=actions):
         if isinstance(entry.details.get("card_sha256"), str):
             return entry

@@ -7,12 +7,10 @@ whole, as a candidate.
 """
 
 import contextlib
-import csv
 import importlib.metadata
-import math
 import shutil
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,15 +27,17 @@ from cxr import (
     evaluation,
     frozen,
     networks,
+    operation,
     preprocessing,
     registry,
+    scores,
     subtypes,
 )
 from cxr.batches import PreparedSplit
 from cxr.data import LabelledFilm, Origin
 from cxr.errors import ModelError
 from cxr.estimate import SCORE, Clock
-from cxr.evaluation import PlattScaling
+from cxr.evaluation import CalibrationChoice, Scaling
 from cxr.inference import Network
 from cxr.registry import (
     Card,
@@ -45,14 +45,12 @@ from cxr.registry import (
     FileRecord,
     Parity,
     Threshold,
-    UncertainBand,
 )
+from cxr.scores import Scores
 from cxr.subtypes import SubtypeRecord
 
 PARITY_TOLERANCE = 1e-3  # probability
 PARITY_FILMS = 256
-BAND_SENSITIVITY = 0.998
-BAND_SPECIFICITY = 0.98
 FAINTEST_FULL_HEAT = 0.1  # logits
 SHORT_NAMES = {architectures.BASELINE: "baseline"}
 HELD_OUT = ("validation", "calibration", "test")
@@ -105,6 +103,23 @@ class ScoredSplit:
     peaks: NDArray[np.float64]
     pooled: NDArray[np.float32]
 
+    @property
+    def patients(self) -> NDArray[np.str_]:
+        """Patient of each film, shape `(n,)`."""
+        return np.array([film.patient_id for film in self.films])
+
+    def as_scores(self, calibration: Scaling) -> Scores:
+        """Returns the films as they go into the table of scores."""
+        return Scores(
+            names=tuple(film.name for film in self.films),
+            sha256=tuple(film.sha256 for film in self.films),
+            patients=tuple(film.patient_id for film in self.films),
+            labels=self.labels,
+            logits=self.logits,
+            probabilities=calibration.apply(self.logits),
+            subtypes=tuple(film.subtype or "" for film in self.films),
+        )
+
 
 def publish(
     network: keras.Model,
@@ -142,19 +157,18 @@ def publish(
             draft.mkdir()
             served = export(network, draft)
             scored = _score_all(served, splits, clock or Clock())
-            calibration = evaluation.fit_platt(
-                scored["calibration"].labels, scored["calibration"].logits
-            )
-            parity = check_parity(network, served, splits["validation"], calibration)
-            _write_golden(draft, served, calibration)
-            _write_scores(draft, scored, calibration)
-            _write_split(draft, films)
+            chosen = _calibration(scored["calibration"])
+            parity = check_parity(network, served, splits["validation"], chosen.scaling)
+            _write_golden(draft, served, chosen.scaling)
+            tables = {k: scored[k].as_scores(chosen.scaling) for k in HELD_OUT}
+            scores.write(draft, tables)
+            scores.write_split(draft, _rows(films))
             shutil.copyfile(history, draft / registry.HISTORY)
             second_opinion = _write_subtypes(draft, scored)
             card = _card(
                 network.name,
                 scored,
-                calibration,
+                chosen,
                 model_id=_new_id(network.name, models_dir),
                 films=films,
                 fingerprint=fingerprint,
@@ -200,7 +214,7 @@ def check_parity(
     network: keras.Model,
     served: Network,
     split: PreparedSplit,
-    calibration: PlattScaling,
+    calibration: Scaling,
 ) -> Parity:
     """Returns how far serving is from training, in probability.
 
@@ -224,31 +238,6 @@ def check_parity(
         n=len(inputs),
         max_probability_difference=largest,
         tolerance=PARITY_TOLERANCE,
-    )
-
-
-def uncertain_band(
-    labels: NDArray[np.int64], probabilities: NDArray[np.float64], threshold: float
-) -> UncertainBand:
-    """Returns the band around the threshold. Validation split only.
-
-    It reaches down to where all but 2 in 1,000 ill films are found and up to where all
-    but 1 in 50 well films are below; a side that this leaves empty has no band.
-    """
-    low = evaluation.threshold_for_sensitivity(
-        labels, probabilities, target=BAND_SENSITIVITY
-    )
-    high = evaluation.threshold_for_specificity(
-        labels, probabilities, target=BAND_SPECIFICITY
-    )
-    centre = _logit(threshold)
-    return UncertainBand(
-        below=max(0.0, centre - _logit(low)),
-        above=max(0.0, _logit(high) - centre),
-        rule=(
-            f"from sensitivity {BAND_SENSITIVITY} to specificity {BAND_SPECIFICITY} on "
-            "the validation films, in logits around the threshold"
-        ),
     )
 
 
@@ -299,6 +288,12 @@ def _score(served: Network, split: PreparedSplit) -> ScoredSplit:
     )
 
 
+def _calibration(split: ScoredSplit) -> CalibrationChoice:
+    return evaluation.choose_calibration(
+        split.labels, split.logits, groups=split.patients
+    )
+
+
 def _inputs(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
     size = pixels.shape[1]
     films = pixels.astype(np.float32)
@@ -308,7 +303,7 @@ def _inputs(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
 def _card(
     architecture: str,
     scored: dict[str, ScoredSplit],
-    calibration: PlattScaling,
+    chosen: CalibrationChoice,
     *,
     model_id: str,
     films: Films,
@@ -319,6 +314,7 @@ def _card(
     files: dict[str, FileRecord],
 ) -> Card:
     validation = scored["validation"]
+    calibration = chosen.scaling
     probabilities = calibration.apply(validation.logits)
     threshold = _threshold(validation, probabilities, training)
     origin = data.origin([film for part in films.values() for film in part])
@@ -335,8 +331,9 @@ def _card(
         age_years=origin.age_years,
         limits=LIMITS,
         calibration=calibration,
+        calibration_rule=chosen.rule,
         threshold=threshold,
-        uncertain_band=uncertain_band(
+        uncertain_band=operation.uncertain_band(
             validation.labels, probabilities, threshold.value
         ),
         heatmap_scale=_heatmap_scale(validation),
@@ -371,25 +368,12 @@ def _threshold(
     probabilities: NDArray[np.float64],
     training: dict[str, object],
 ) -> Threshold:
-    target = float(str(training["target_sensitivity"]))
-    assured = float(str(training["assured_sensitivity"]))
-    value = evaluation.threshold_for_assured_sensitivity(
+    return operation.shipped_threshold(
         validation.labels,
         probabilities,
-        target=target,
-        assured=assured,
-        groups=np.array([film.patient_id for film in validation.films]),
-    )
-    missed = probabilities[validation.labels == 1] < value
-    reached = "" if missed.any() else "; it misses none of these films"
-    return Threshold(
-        # A rule may end at 0 or 1, around which a band in logits can't be drawn.
-        value=min(max(value, 1e-6), 1 - 1e-6),
-        rule=(
-            f"the highest threshold with a sensitivity of at least {target} whose 95 % "
-            f"interval starts at {assured} or above{reached}"
-        ),
-        split="validation",
+        validation.patients,
+        target=float(str(training["target_sensitivity"])),
+        assured=float(str(training["assured_sensitivity"])),
     )
 
 
@@ -411,13 +395,13 @@ def _data_record(films: Films, origin: Origin, fingerprint: str) -> DataRecord:
 
 
 def _evaluate(
-    split: ScoredSplit, calibration: PlattScaling, threshold: float
+    split: ScoredSplit, calibration: Scaling, threshold: float
 ) -> evaluation.Evaluation:
     return evaluation.evaluate(
         split.labels,
         calibration.apply(split.logits),
         threshold=threshold,
-        groups=np.array([film.patient_id for film in split.films]),
+        groups=split.patients,
     )
 
 
@@ -430,7 +414,7 @@ def _versions() -> dict[str, str]:
     return versions
 
 
-def _write_golden(folder: Path, served: Network, calibration: PlattScaling) -> None:
+def _write_golden(folder: Path, served: Network, calibration: Scaling) -> None:
     films = golden_films(served.size)
     logits = served(_inputs(films)).logits
     np.savez_compressed(
@@ -440,22 +424,9 @@ def _write_golden(folder: Path, served: Network, calibration: PlattScaling) -> N
     )
 
 
-def _write_scores(
-    folder: Path, scored: dict[str, ScoredSplit], calibration: PlattScaling
-) -> None:
-    with (folder / registry.SCORES).open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(
-            ("split", "film", "patient", "subtype", "label", "logit", "probability")
-        )
-        for name in HELD_OUT:
-            split = scored[name]
-            probabilities = calibration.apply(split.logits)
-            for film, logit, p in zip(
-                split.films, split.logits, probabilities, strict=True
-            ):
-                identity = (name, film.name, film.patient_id, film.subtype or "")
-                writer.writerow((*identity, film.label, f"{logit:.6f}", f"{p:.8f}"))
+def _rows(films: Films) -> Iterator[tuple[str, str, str]]:
+    for name, part in films.items():
+        yield from ((film.name, film.sha256, name) for film in part)
 
 
 def _write_subtypes(
@@ -478,14 +449,6 @@ def _write_subtypes(
     return record
 
 
-def _write_split(folder: Path, films: Films) -> None:
-    with (folder / registry.SPLIT).open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(("film", "sha256", "split"))
-        for name, part in films.items():
-            writer.writerows((film.name, film.sha256, name) for film in part)
-
-
 def _new_id(architecture: str, models_dir: Path) -> str:
     short = SHORT_NAMES.get(architecture, architecture.removeprefix("efficientnet-"))
     stem = f"{short}-{datetime.now(UTC):%Y-%m-%d}"
@@ -494,9 +457,3 @@ def _new_id(architecture: str, models_dir: Path) -> str:
     while f"{stem}-{number}" in taken:
         number += 1
     return f"{stem}-{number}"
-
-
-def _logit(probability: float) -> float:
-    # A rule may put its threshold at or beyond the ends of the scale.
-    inside = min(max(probability, 1e-9), 1 - 1e-9)
-    return math.log(inside) - math.log1p(-inside)

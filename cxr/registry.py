@@ -19,12 +19,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import dacite
-import numpy as np
-from numpy.typing import NDArray
 
-from cxr import disk, documents
+from cxr import disk, documents, scores
 from cxr.errors import CxrError, ModelError
-from cxr.evaluation import Evaluation, PlattScaling
+from cxr.evaluation import Evaluation, Scaling
+from cxr.scores import SCORES, SPLIT, Scores
 from cxr.subtypes import SubtypeRecord
 
 CARD = "card.json"
@@ -32,21 +31,17 @@ ACTIVE = "active.json"
 NETWORK = "network.xml"
 NETWORK_WEIGHTS = "network.bin"
 KERAS_WEIGHTS = "weights.weights.h5"
-SCORES = "scores.csv"
 HISTORY = "history.csv"
-SPLIT = "split.csv"
 GOLDEN = "golden.npz"
 SUBTYPES = "subtypes.npz"
 NEEDED = (NETWORK, NETWORK_WEIGHTS, GOLDEN, SCORES, SPLIT)
+NEEDED_OF_ENSEMBLE = (GOLDEN, SCORES, SPLIT)
 
 MAX_CARD_CHARACTERS = 1_000_000
 DRAFT = ".draft-"  # begins the name of a model folder that is still being written
 LEFT_AFTER_SECONDS = 6 * 3600.0
 _MODEL_ID = re.compile(r"[a-z0-9][a-z0-9.-]{0,63}")
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_STRICT = dacite.Config(
-    strict=True, cast=[tuple], type_hooks={float: lambda value: _number(value)}
-)
 # What reading a file raises that is not the document it should be.
 _UNREADABLE = (
     OSError,
@@ -96,6 +91,19 @@ class UncertainBand:
         _require(0 <= self.below < math.inf, "a distance", below=self.below)
         _require(0 <= self.above < math.inf, "a distance", above=self.above)
 
+    def around(self, threshold: float) -> tuple[float, float]:
+        """Returns the edges of the band around a threshold, `[0, 1]`.
+
+        The band has its width in logits, so it moves with the threshold and closes at
+        0 and 1. A side without width ends at the threshold.
+
+        Raises:
+            ValueError: the threshold is not in `[0, 1]`.
+        """
+        if not 0 <= threshold <= 1:
+            raise ValueError(f"expected a value from 0 to 1, received {threshold=}")
+        return _shifted(threshold, -self.below), _shifted(threshold, self.above)
+
 
 @dataclass(frozen=True, kw_only=True)
 class DataRecord:
@@ -138,6 +146,23 @@ class FileRecord:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Member:
+    """One model of an ensemble, as it was when the ensemble was made.
+
+    Attributes:
+        model_id: in the same registry.
+        network: its graph.
+        weights: its network's weights.
+        calibration: its logit to its probability.
+    """
+
+    model_id: str
+    network: FileRecord
+    weights: FileRecord
+    calibration: Scaling
+
+
+@dataclass(frozen=True, kw_only=True)
 class Card:
     """Everything about a model that isn't weights.
 
@@ -154,7 +179,8 @@ class Card:
         age_years: of those patients, from the first to below the second; None when it
             is not known.
         limits: what it can't do.
-        calibration: logit to probability.
+        calibration: logit to probability. An ensemble's logit is the mean of its
+            members' calibrated ones.
         threshold: the shipped operating point.
         uncertain_band: around any threshold.
         heatmap_scale: the activation, in logits, at which a heat map is full; above 0.
@@ -165,6 +191,9 @@ class Card:
         versions: of the packages that made it.
         licence: of the model.
         files: every other file of the folder.
+        calibration_rule: how the calibration was chosen; empty on older cards, which
+            have Platt scaling.
+        members: of an ensemble, which has no network of its own; else none.
     """
 
     model_id: str
@@ -177,7 +206,7 @@ class Card:
     intended_use: str
     population: str
     limits: tuple[str, ...]
-    calibration: PlattScaling
+    calibration: Scaling
     threshold: Threshold
     uncertain_band: UncertainBand
     heatmap_scale: float
@@ -190,6 +219,16 @@ class Card:
     files: dict[str, FileRecord]
     age_years: tuple[float, float] | None = None
     subtypes: SubtypeRecord | None = None
+    calibration_rule: str = ""
+    members: tuple[Member, ...] = ()
+
+    @property
+    def weights_sha256(self) -> str:
+        """Stands for the weights that score: one hash, of an ensemble that of all."""
+        if not self.members:
+            return self.files[NETWORK_WEIGHTS].sha256
+        together = " ".join(member.weights.sha256 for member in self.members)
+        return hashlib.sha256(together.encode()).hexdigest()
 
     def __post_init__(self) -> None:
         """Raises ValueError for a card by which no model can serve."""
@@ -198,31 +237,11 @@ class Card:
             "a scale above 0",
             heatmap_scale=self.heatmap_scale,
         )
-        missing = [name for name in NEEDED if name not in self.files]
+        needed = NEEDED_OF_ENSEMBLE if self.members else NEEDED
+        missing = [name for name in needed if name not in self.files]
         _require(not missing, "all files of a model", missing=missing)
         odd = [name for name in self.files if not is_file_name(name)]
         _require(not odd, "plain file names", odd=odd)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Scores:
-    """A model's stored scores of the films of one split.
-
-    Attributes:
-        names: of the films.
-        sha256: of their files.
-        patients: patient ids.
-        labels: `int64`, shape `(n,)`, 1 for pneumonia.
-        probabilities: `float64`, shape `(n,)`.
-        subtypes: `bacterial`, `viral` or empty.
-    """
-
-    names: tuple[str, ...]
-    sha256: tuple[str, ...]
-    patients: tuple[str, ...]
-    labels: NDArray[np.int64]
-    probabilities: NDArray[np.float64]
-    subtypes: tuple[str, ...]
 
 
 def cards(models_dir: Path) -> list[Card]:
@@ -257,7 +276,7 @@ def read_card(models_dir: Path, model_id: str) -> Card:
     try:
         with (folder / CARD).open(encoding="utf-8") as file:
             content = json.loads(file.read(MAX_CARD_CHARACTERS))
-        card = dacite.from_dict(Card, content, _STRICT)
+        card = dacite.from_dict(Card, content, documents.STRICT)
     except (*_UNREADABLE, dacite.DaciteError) as error:
         raise ModelError(
             f"The card of model {model_id} is damaged.", code="damaged-card"
@@ -347,12 +366,23 @@ def activate(models_dir: Path, model_id: str) -> Card:
 
 
 def verify(models_dir: Path, card: Card) -> list[str]:
-    """Returns a sentence for each file that differs from the card, none if all fit."""
+    """Returns a sentence for each file that differs from the card, none if all fit.
+
+    The networks of an ensemble's members are among these files.
+    """
     folder = folder_of(models_dir, card.model_id)
+    files = [(name, folder / name, record) for name, record in card.files.items()]
+    for member in card.members:
+        theirs = folder_of(models_dir, member.model_id)
+        for name, record in (
+            (NETWORK, member.network),
+            (NETWORK_WEIGHTS, member.weights),
+        ):
+            files.append((f"{name} of {member.model_id}", theirs / name, record))
     problems = []
-    for name, record in card.files.items():
+    for name, path, record in files:
         try:
-            if _record(folder / name) != record:
+            if _record(path) != record:
                 problems.append(f"The file {name} was changed (its SHA-256 differs).")
         except OSError:
             problems.append(f"The file {name} is missing.")
@@ -367,16 +397,20 @@ def read_file(models_dir: Path, card: Card, name: str) -> bytes:
     """
     if name not in card.files:
         raise _damaged(card, f"The card lists no {name}.")
-    path, record = folder_of(models_dir, card.model_id) / name, card.files[name]
-    try:
-        with _opened(path) as file:
-            # One byte more than it should have is enough to see that it was changed.
-            content = file.read(record.size + 1)
-    except OSError as error:
-        raise _damaged(card, f"The file {name} can't be read.") from error
-    if hashlib.sha256(content).hexdigest() != record.sha256:
-        raise _damaged(card, f"The file {name} was changed (its SHA-256 differs).")
-    return content
+    return _read(folder_of(models_dir, card.model_id) / name, card.files[name], card)
+
+
+def read_member(models_dir: Path, card: Card, member: Member) -> tuple[bytes, bytes]:
+    """Returns graph and weights of one member of an ensemble, hashes compared.
+
+    Raises:
+        ModelError: a file is missing or is not that of the ensemble's making.
+    """
+    folder = folder_of(models_dir, member.model_id)
+    return (
+        _read(folder / NETWORK, member.network, card),
+        _read(folder / NETWORK_WEIGHTS, member.weights, card),
+    )
 
 
 def read_scores(models_dir: Path, card: Card, split: str) -> Scores:
@@ -385,22 +419,14 @@ def read_scores(models_dir: Path, card: Card, split: str) -> Scores:
     Raises:
         ModelError: the file was changed or has no such split.
     """
-    tables = [_table(models_dir, card, name) for name in (SCORES, SPLIT)]
-    rows, films = ([r for r in rows if r.get("split") == split] for rows in tables)
-    if not rows:
-        raise ModelError(f"Model {card.model_id} has no scores of the split {split}.")
+    tables = [read_file(models_dir, card, name) for name in (SCORES, SPLIT)]
     try:
-        sha256_of = {row["film"]: row["sha256"] for row in films}
-        return Scores(
-            names=tuple(row["film"] for row in rows),
-            sha256=tuple(sha256_of[row["film"]] for row in rows),
-            patients=tuple(row["patient"] for row in rows),
-            labels=np.array([int(row["label"]) for row in rows], np.int64),
-            probabilities=np.array([float(row["probability"]) for row in rows]),
-            subtypes=tuple(row["subtype"] for row in rows),
-        )
-    except _UNREADABLE as error:
+        found = scores.parse(tables[0].decode(), tables[1].decode(), split)
+    except (*_UNREADABLE, csv.Error) as error:
         raise _damaged(card, f"The file {SCORES} can't be understood.") from error
+    if found is None:
+        raise ModelError(f"Model {card.model_id} has no scores of the split {split}.")
+    return found
 
 
 def read_split(models_dir: Path, card: Card) -> Mapping[str, str]:
@@ -481,19 +507,37 @@ def _require(condition: bool, expected: str, **received: object) -> None:
         raise ValueError(f"expected {expected}, received {name}={value!r}")
 
 
-def _number(value: object) -> float:
-    # JSON has neither nan nor infinity; both are null in the file.
-    if value is None:
-        return math.nan
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"expected a number or null, received {value=}")
-    return float(value)
+def _shifted(probability: float, logits: float) -> float:
+    if logits == 0 or probability in (0, 1):
+        return probability
+    return _sigmoid(math.log(probability) - math.log1p(-probability) + logits)
+
+
+def _sigmoid(logit: float) -> float:
+    if logit >= 0:
+        return 1 / (1 + math.exp(-logit))
+    return math.exp(logit) / (1 + math.exp(logit))
 
 
 def _damaged(card: Card, what: str) -> ModelError:
     return ModelError(
         f"Model {card.model_id} doesn't serve. {what}", code="damaged-model"
     )
+
+
+def _read(path: Path, record: FileRecord, card: Card) -> bytes:
+    of = "" if path.parent.name == card.model_id else f" of {path.parent.name}"
+    try:
+        with _opened(path) as file:
+            # One byte more than it should have is enough to see that it was changed.
+            content = file.read(record.size + 1)
+    except OSError as error:
+        raise _damaged(card, f"The file {path.name}{of} can't be read.") from error
+    if hashlib.sha256(content).hexdigest() != record.sha256:
+        raise _damaged(
+            card, f"The file {path.name}{of} was changed (its SHA-256 differs)."
+        )
+    return content
 
 
 def _opened(path: Path) -> io.BufferedReader:

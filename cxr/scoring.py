@@ -31,12 +31,14 @@ class Outcome:
         warnings: sentences about the film that a reader should know.
         seconds: since the outcome before, or since the start; films are scored in
             batches, and the first of a batch has its time.
+        pixels: rows times columns of the film; None if it could not be read.
     """
 
     result: Prediction | ImageError
     sha256: str
     warnings: tuple[str, ...]
     seconds: float
+    pixels: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +47,7 @@ class _Prepared:
     warnings: tuple[str, ...]
     network_input: NDArray[np.float32] | None
     error: ImageError | None
+    pixels: int | None = None
 
 
 def contents(paths: Iterable[Path]) -> Iterator[bytes | ImageError]:
@@ -90,6 +93,7 @@ def score(
                 sha256=item.sha256,
                 warnings=item.warnings,
                 seconds=now - started,
+                pixels=item.pixels,
             )
             started = now
         size = BATCH
@@ -124,4 +128,5 @@ def _prepare(model: Model, film: Film | ImageError) -> _Prepared:
         warnings=film.warnings,
         network_input=model.input(film),
         error=None,
+        pixels=film.height * film.width,
     )

@@ -65,9 +65,17 @@ def export_model(models_dir: Path, model_id: str) -> bytes:
     It holds what the card lists, the names of the films among it.
 
     Raises:
-        ModelError: no such model, or one of its files is missing or was changed.
+        ModelError: no such model, one of its files is missing or was changed, or it
+            is an ensemble (code `ensemble`).
     """
     card = registry.read_card(models_dir, model_id)
+    if card.members:
+        ids = " ".join(member.model_id for member in card.members)
+        raise ModelError(
+            f"{model_id} is an ensemble: its networks are those of its members. Export "
+            f"these, and there run `python -m cxr models ensemble {ids}`.",
+            code="ensemble",
+        )
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as file:
         for name in sorted(card.files):
@@ -227,6 +235,8 @@ def _unpack(
             folder.mkdir()
             _write(folder / CARD, io.BytesIO(content))
             card = registry.read_card(draft, model_id)
+            if card.members:
+                raise _refused("it is an ensemble, without the networks of its members")
             _check_listed(card, members)
             _check_space(models_dir, sum(r.size for r in card.files.values()))
             for name in card.files:

@@ -152,7 +152,7 @@ def compare(models_dir: Path, first: str, second: str) -> Comparison:
             for card, s in zip(cards, scores, strict=True)
         },
         auc=evaluation.delong_test(labels, *scores, groups=patients),
-        decisions=evaluation.mcnemar_test(labels, *decisions),
+        decisions=evaluation.mcnemar_test(labels, *decisions, groups=patients),
     )
 
 

@@ -32,7 +32,7 @@ with ui.show_errors("The model that serves is unchanged."):
 
         if view == FILES:
             if chosen:
-                ui.show_export(chosen)
+                ui.show_export(chosen, models)
             ui.show_import()
             ui.show_checks(models)
 

@@ -83,6 +83,27 @@ class TestScan:
         assert (second.split, second.subtype) == ("train", "viral")
         assert second.path.read_bytes() == b"film"
 
+    @pytest.mark.parametrize("outside", ["../secret.png", "../nothing.png", "link.png"])
+    def test_films_outside_the_limit_are_refused_unseen(self, tmp_path, outside):
+        inside = tmp_path / "inside"
+        inside.mkdir()
+        (tmp_path / "secret.png").write_bytes(b"1")
+        (inside / "link.png").symlink_to(tmp_path / "secret.png")
+        manifest = inside / "films.csv"
+        manifest.write_text(f"path,label\n{outside},1\n")
+        with pytest.raises(DatasetError, match="outside the data") as caught:
+            data.scan(manifest, limit=inside)
+        assert caught.value.code == "outside-data-folder"
+
+    def test_a_link_out_of_a_folder_is_refused(self, tmp_path):
+        folder = tmp_path / "inside" / "NORMAL"
+        folder.mkdir(parents=True)
+        (tmp_path / "secret.png").write_bytes(b"1")
+        (folder / "a.png").symlink_to(tmp_path / "secret.png")
+        assert len(data.scan(tmp_path / "inside")) == 1
+        with pytest.raises(DatasetError, match="outside the data"):
+            data.scan(tmp_path / "inside", limit=tmp_path / "inside")
+
     def test_manifest_needs_only_path_and_label(self, tmp_path):
         write(tmp_path / "a.png")
         manifest = tmp_path / "films.csv"

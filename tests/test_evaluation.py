@@ -150,6 +150,25 @@ def share(a, b):
     return a / b if b else math.nan
 
 
+def naive_rates(c):
+    """Each rate from the counts; a ratio to nothing is infinite."""
+
+    def ratio(a, b):
+        return math.inf if b == 0 < a else share(a, b)
+
+    sensitivity, specificity = share(c.tp, c.tp + c.fn), share(c.tn, c.tn + c.fp)
+    return {
+        "sensitivity": sensitivity,
+        "specificity": specificity,
+        "accuracy": (c.tp + c.tn) / (c.tp + c.tn + c.fp + c.fn),
+        "precision": share(c.tp, c.tp + c.fp),
+        "npv": share(c.tn, c.tn + c.fn),
+        "f1": share(2 * c.tp, 2 * c.tp + c.fp + c.fn),
+        "likelihood_ratio_positive": ratio(sensitivity, share(c.fp, c.tn + c.fp)),
+        "likelihood_ratio_negative": ratio(share(c.fn, c.tp + c.fn), specificity),
+    }
+
+
 def estimates_of(record):
     values = {f.name: getattr(record, f.name) for f in fields(record)}
     return {k: v for k, v in values.items() if isinstance(v, Estimate)}
@@ -474,6 +493,90 @@ class TestOperatingPoint:
         assert patient.sensitivity.high - patient.sensitivity.low > 0.75
 
 
+DEGENERATE = {
+    "one film with pneumonia": ([1], [0.7]),
+    "one normal film": ([0], [0.2]),
+    "only pneumonia": ([1] * 6, [0.1, 0.4, 0.4, 0.6, 0.9, 1.0]),
+    "only normal films": ([0] * 6, [0.0, 0.1, 0.4, 0.4, 0.6, 0.9]),
+    "constant 0": ([0, 1, 1, 0, 1], [0.0] * 5),
+    "constant": ([0, 1, 1, 0, 1], [0.4] * 5),
+    "constant 1": ([0, 1, 1, 0, 1], [1.0] * 5),
+    "ties across the classes": ([0, 1, 0, 1, 1, 0], [0.2, 0.2, 0.4, 0.4, 0.9, 0.9]),
+    "perfect": ([0, 0, 1, 1], [0.0, 0.1, 0.9, 1.0]),
+    "perfectly wrong": ([1, 1, 0, 0], [0.0, 0.1, 0.9, 1.0]),
+}
+
+
+@pytest.mark.filterwarnings("ignore::cxr.evaluation.UndefinedMetricWarning")
+@pytest.mark.parametrize("case", list(DEGENERATE))
+class TestDegenerateFilms:
+    """Every metric against its loop where classes, films or scores are few."""
+
+    @pytest.mark.parametrize("threshold", [-1.0, 0.0, 0.4, 0.5, 1.0, 2.0])
+    def test_rates(self, case, threshold):
+        labels, scores = DEGENERATE[case]
+        c = counts_at(labels, scores, threshold)
+        found = evaluation.rates(
+            evaluation.confusion_at(labels, scores, threshold=threshold)
+        )
+        assert asdict(found) == pytest.approx(naive_rates(c), nan_ok=True)
+        point = evaluation.operating_point(labels, scores, threshold=threshold)
+        assert point.confusion == c
+        for name, estimate in estimates_of(point).items():
+            assert estimate.value == pytest.approx(naive_rates(c)[name], nan_ok=True)
+            assert math.isnan(estimate.value) or (
+                0 <= estimate.low <= estimate.value <= estimate.high
+            )
+
+    def test_ranking(self, case):
+        labels, scores = DEGENERATE[case]
+        auc = precision = math.nan
+        if len(set(labels)) == 2:
+            auc = naive_auc(labels, scores)
+            precision = naive_average_precision(labels, scores)
+        assert evaluation.auc_score(labels, scores) == pytest.approx(auc, nan_ok=True)
+        assert evaluation.average_precision_score(labels, scores) == pytest.approx(
+            precision, nan_ok=True
+        )
+
+    def test_calibration(self, case):
+        labels, scores = DEGENERATE[case]
+        squares = [(s - y) ** 2 for y, s in zip(labels, scores, strict=True)]
+        assert evaluation.brier_loss(labels, scores) == pytest.approx(
+            sum(squares) / len(labels)
+        )
+        assert evaluation.expected_calibration_error(labels, scores) == pytest.approx(
+            naive_calibration_error(labels, scores)
+        )
+        curve = evaluation.reliability_curve(labels, scores)
+        assert curve.counts.sum() == len(labels)
+
+    def test_all_at_once(self, case):
+        labels, scores = DEGENERATE[case]
+        found = evaluation.evaluate(labels, scores, threshold=0.4, n_bootstrap=30)
+        values = naive_rates(counts_at(labels, scores, 0.4)) | {
+            "brier": evaluation.brier_loss(labels, scores),
+            "ece": naive_calibration_error(labels, scores),
+            "auc": evaluation.auc_score(labels, scores),
+            "average_precision": evaluation.average_precision_score(labels, scores),
+        }
+        for name, value in values.items():
+            estimate = getattr(found, name)
+            assert estimate.value == pytest.approx(value, nan_ok=True), name
+            if not math.isnan(estimate.low):
+                assert estimate.low <= estimate.value <= estimate.high, name
+
+    def test_curves(self, case):
+        labels, scores = DEGENERATE[case]
+        curve = evaluation.operating_points(labels, scores)
+        for i, threshold in enumerate(curve.thresholds):
+            naive = naive_rates(counts_at(labels, scores, threshold))
+            for name in ("sensitivity", "specificity", "precision", "npv", "f1"):
+                assert getattr(curve, name)[i] == pytest.approx(
+                    naive[name], nan_ok=True
+                )
+
+
 class TestLocalRates:
     def test_hand_worked(self):
         labels = [0] * 100 + [1] * 100
@@ -606,6 +709,11 @@ class TestAveragePrecision:
             sklearn_metrics.average_precision_score(labels, scores)
         )
 
+    def test_hand_worked(self):
+        # Ill, well, ill from the highest score: precision 1 and 2/3.
+        found = evaluation.average_precision_score([1, 0, 1], [0.9, 0.5, 0.2])
+        assert found == pytest.approx((1 + 2 / 3) / 2)
+
     def test_of_constant_scores_is_the_prevalence(self):
         found = evaluation.average_precision_score([0, 1, 0, 0], [0.5] * 4)
         assert found == 0.25
@@ -635,6 +743,9 @@ class TestReliability:
         labels, scores, _ = films()
         naive = sum((s - y) ** 2 for y, s in zip(labels, scores, strict=True))
         assert evaluation.brier_loss(labels, scores) == pytest.approx(naive / 60)
+
+    def test_hand_worked_brier(self):
+        assert evaluation.brier_loss([1, 0], [0.8, 0.4]) == pytest.approx(0.1)
 
     @pytest.mark.parametrize("n_bins", [1, 5, 15])
     @pytest.mark.parametrize("decimals", [None, 1, 0])
@@ -687,16 +798,30 @@ class TestReliability:
         )
         assert grouped.high[0] - grouped.low[0] > alone.high[0] - alone.low[0]
 
-    def test_interval_reflects_the_draws_and_keeps_the_value(self):
-        from cxr.evaluation.reliability import calibration_error_estimate
+    def test_gaps_of_every_bin_sum_to_the_error(self):
+        from cxr.evaluation.reliability import calibration_gaps
 
-        draws = np.linspace(0.1, 0.2, 1001)
-        sure = calibration_error_estimate(0.12, draws, np.full(9, 0.05))
-        assert (sure.low, sure.high) == pytest.approx((0.0425, 0.1375))
-        inside = calibration_error_estimate(0.09, draws, np.full(9, 0.05))
-        assert inside.high == inside.value
-        by_chance = calibration_error_estimate(0.12, draws, np.full(9, 0.13))
-        assert (by_chance.low, by_chance.high) == pytest.approx((0, 0.1375))
+        labels, scores, _ = films(n=90)
+        gaps = calibration_gaps(labels, scores, n_bins=15)
+        for i, gap in enumerate(gaps):
+            inside = (scores > i / 15) & (scores <= (i + 1) / 15)
+            assert gap == pytest.approx((labels - scores)[inside].sum() / 90)
+        assert np.abs(gaps).sum() == pytest.approx(
+            naive_calibration_error(labels, scores)
+        )
+
+    def test_the_chance_part_is_what_noise_alone_adds(self):
+        from cxr.evaluation.reliability import _without_chance
+
+        rng = np.random.default_rng(0)
+        truth, spread = (
+            np.array([0.0, 0.02, 0.2, 0.03]),
+            np.array([0.02, 0.02, 0.02, 0]),
+        )
+        shown = np.abs(truth + spread * rng.normal(size=(200_000, 4))).mean(axis=0)
+        assert shown[0] == pytest.approx(0.02 * math.sqrt(2 / math.pi), rel=0.01)
+        assert _without_chance(shown, spread) == pytest.approx(0.25, abs=1e-3)
+        assert _without_chance(np.full(2, 0.01), np.full(2, 0.02)) == 0
 
     def test_interval_of_calibrated_probabilities_reaches_zero(self):
         rng = np.random.default_rng(0)
@@ -704,6 +829,24 @@ class TestReliability:
         labels = (rng.random(300) < scores).astype(int)
         found = evaluation.evaluate(labels, scores, threshold=0.5, n_bootstrap=200).ece
         assert found.low == 0 < found.value <= found.high
+
+    def test_interval_holds_a_small_error_that_chance_makes_look_large(self):
+        # Too sure by half: an error of 0.049 in endlessly many films.
+        rng, held, values = np.random.default_rng(8), 0, []
+        for seed in range(60):
+            labels, logits, patients = clustered(rng, 100, 2.0)
+            found = evaluation.evaluate(
+                labels,
+                sigmoid(1.5 * 2.0 * logits),
+                threshold=0.5,
+                groups=patients,
+                n_bootstrap=150,
+                seed=seed,
+            ).ece
+            held += found.low <= 0.049 <= found.high
+            values.append(found.value)
+        assert np.mean(values) > 0.07
+        assert held >= 53
 
     def test_interval_of_wrong_probabilities_does_not(self):
         labels, scores, _ = films(n=300)
@@ -775,6 +918,146 @@ class TestCalibration:
     def test_fits_refuse_one_class(self, fit):
         with pytest.raises(ValueError, match="both classes"):
             fit([1, 1], [0.5, 1.0])
+
+    def test_isotonic_has_the_blocks_of_scikit_learn(self):
+        from sklearn.isotonic import IsotonicRegression
+
+        labels, scores, _ = films(n=200)
+        x = np.log(scores / (1 - scores))
+        scaling = evaluation.fit_isotonic(labels, x)
+        positive, negative = (labels == 1).sum(), (labels == 0).sum()
+        targets = np.where(labels, (positive + 1) / (positive + 2), 1 / (negative + 2))
+        theirs = IsotonicRegression().fit(x, targets).predict(x).round(9)
+        centres = {v: x[theirs == v].mean() for v in np.unique(theirs)}
+        found = {
+            round(sigmoid(value), 9): knot
+            for knot, value in zip(scaling.knots, scaling.values, strict=True)
+        }
+        kept = found.keys() & centres.keys()
+        # Steep neighbours are joined; the others are those blocks.
+        assert len(kept) > len(centres) / 2
+        assert all(found[v] == pytest.approx(centres[v]) for v in kept)
+
+    def test_hand_worked_isotonic(self):
+        # Targets 1/4 and 3/4: the middle two films are one block of 1/2.
+        scaling = evaluation.fit_isotonic([0, 1, 0, 1], [-3.0, -1.0, 1.0, 3.0])
+        assert scaling.knots == pytest.approx((-3, 0, 3))
+        assert scaling.values == pytest.approx((-math.log(3), 0, math.log(3)))
+        assert scaling.apply(0) == 0.5
+        assert scaling.apply(1.5) == pytest.approx(sigmoid(math.log(3) / 2))
+        beyond = math.log(3) + scaling.slope
+        assert scaling.apply(4.0) == pytest.approx(sigmoid(beyond))
+
+    @pytest.mark.parametrize(
+        "logits",
+        [
+            [-9.0, -8, -7, 7, 8, 9],
+            [9.0, 8, 7, -7, -8, -9],
+            [1.0] * 6,
+            [0.0] * 6,
+            [-1e6, -1e5, -1e4, 1e4, 1e5, 1e6],
+            [-1e-6, -1e-7, 0, 0, 1e-7, 1e-6],
+        ],
+    )
+    def test_isotonic_rises_and_is_never_0_or_1(self, logits):
+        scaling = evaluation.fit_isotonic([0, 0, 0, 1, 1, 1], logits)
+        grid = np.array([-1e308, *np.linspace(-20, 20, 401), 1e308])
+        found = scaling.apply(grid)
+        assert (found > 0).all() and (found < 1).all()
+        assert (np.diff(found) >= 0).all()
+        line = np.interp(grid[1:-1], scaling.knots, scaling.values)
+        assert (np.diff(line) >= 0).all()
+        assert math.isnan(scaling.apply(math.nan))
+        assert 0 < scaling.apply(-math.inf) < scaling.apply(math.inf) < 1
+
+    def test_isotonic_is_nowhere_much_steeper_than_platt(self):
+        rng = np.random.default_rng(0)
+        x = np.sort(rng.normal(0, 0.001, 40)) + np.repeat([-1, 1], 20)
+        labels = np.repeat([0, 1], 20)
+        x[19], x[20] = 0.0, 1e-9
+        scaling = evaluation.fit_isotonic(labels, x)
+        platt = evaluation.fit_platt(labels, x)
+        steps = np.diff(scaling.values) / np.diff(scaling.knots)
+        assert steps.max(initial=0) <= 10 * platt.slope * (1 + 1e-9)
+
+    def test_the_order_of_films_and_so_the_auc_stays(self):
+        labels, scores, _ = films(n=300)
+        x = np.log(scores / (1 - scores))
+        p = evaluation.fit_isotonic(labels, x).apply(x)
+        assert evaluation.auc_score(labels, p) == evaluation.auc_score(labels, x)
+
+    @pytest.mark.parametrize(
+        "wrong",
+        [
+            {"knots": ()},
+            {"knots": (1.0, 1.0)},
+            {"knots": (0.0, math.inf)},
+            {"values": (0.0,)},
+            {"values": (1.0, 0.0)},
+            {"slope": 0.0},
+            {"prevalence": 1.0},
+        ],
+    )
+    def test_an_isotonic_scaling_that_can_not_serve_is_refused(self, wrong):
+        good = {
+            "knots": (0.0, 1.0),
+            "values": (-1.0, 1.0),
+            "slope": 1.0,
+            "prevalence": 0.5,
+        }
+        with pytest.raises(ValueError, match="received"):
+            evaluation.IsotonicScaling(**{**good, **wrong})
+
+    def test_platt_stays_where_no_other_is_clearly_better(self):
+        rng = np.random.default_rng(3)
+        logits = rng.normal(0, 2, 400)
+        labels = (rng.random(400) < sigmoid(0.5 * logits + 1)).astype(int)
+        chosen = evaluation.choose_calibration(
+            labels, logits, groups=np.arange(400) // 2
+        )
+        assert chosen.method == "platt"
+        assert chosen.scaling == evaluation.fit_platt(labels, logits)
+        assert set(chosen.log_loss) == {"platt", "temperature", "isotonic"}
+        assert "Platt scaling" in chosen.rule
+
+    def test_isotonic_is_chosen_where_the_line_is_bent(self):
+        rng = np.random.default_rng(3)
+        logits = rng.uniform(-6, 6, 3000)
+        bent = np.where(np.abs(logits) < 4, 0.02, 3) * logits
+        labels = (rng.random(3000) < sigmoid(bent)).astype(int)
+        chosen = evaluation.choose_calibration(labels, logits)
+        assert chosen.method == "isotonic"
+        assert chosen.log_loss["isotonic"] < chosen.log_loss["platt"]
+        assert chosen.rule.startswith("isotonic")
+
+    def test_no_patient_is_fitted_and_judged(self, monkeypatch):
+        from cxr.evaluation import calibration
+
+        labels, scores, patients = films(n=200)
+        x = np.log(scores / (1 - scores))
+        owner = dict(zip(x, patients, strict=True))
+        fitted = []
+
+        class Spy:
+            def __init__(self, labels, logits):
+                fitted.append({owner[v] for v in logits})
+                self.scaling = evaluation.fit_platt(labels, logits)
+
+            def apply(self, logits):
+                assert not {owner[v] for v in logits} & fitted[-1]
+                return self.scaling.apply(logits)
+
+        monkeypatch.setitem(calibration._FITS, "platt", Spy)
+        evaluation.choose_calibration(labels, x, groups=patients)
+        assert len(fitted) == 6  # five folds and all
+
+    def test_too_few_patients_for_a_choice_leave_platt(self):
+        chosen = evaluation.choose_calibration(
+            [0, 0, 1, 1], [-1.0, 0, 1, 2], groups=["a", "a", "b", "b"]
+        )
+        assert chosen.method == "platt"
+        assert math.isnan(chosen.log_loss["platt"])
+        assert "too few" in chosen.rule
 
     def test_apply_is_safe_at_any_logit(self):
         scaling = PlattScaling(slope=2.0, intercept=-1.0, prevalence=0.5)
@@ -1164,7 +1447,61 @@ class TestDecisionCurve:
             evaluation.decision_curve([0, 1], [0.1, 0.9], thresholds=thresholds)
 
 
+# Albumin, total protein, K-G score and popind of 43 patients with ovarian cancer: the
+# example of DeLong et al., Biometrics 44 (1988) 837-845, as in SAS/STAT User's Guide,
+# The LOGISTIC Procedure, "Comparing Receiver Operating Characteristic Curves".
+OVARIAN = """
+3.0 5.8 10 0  3.2 6.3 5 1  3.9 6.8 3 1  2.8 4.8 6 0  3.2 5.8 3 1  0.9 4.0 5 0
+2.5 5.7 8 0  1.6 5.6 5 1  3.8 5.7 5 1  3.7 6.7 6 1  3.2 5.4 4 1  3.8 6.6 6 1
+4.1 6.6 5 1  3.6 5.7 5 1  4.3 7.0 4 1  3.6 6.7 4 0  2.3 4.4 6 1  4.2 7.6 4 0
+4.0 6.6 6 0  3.5 5.8 6 1  3.8 6.8 7 1  3.0 4.7 8 0  4.5 7.4 5 1  3.7 7.4 5 1
+3.1 6.6 6 1  4.1 8.2 6 1  4.3 7.0 5 1  4.3 6.5 4 1  3.2 5.1 5 1  2.6 4.7 6 1
+3.3 6.8 6 0  1.7 4.0 7 0  3.7 6.1 5 1  3.3 6.3 7 1  4.2 7.7 6 1  3.5 6.2 5 1
+2.9 5.7 9 0  2.1 4.8 7 1  2.8 6.2 8 0  4.0 7.0 7 1  3.3 5.7 6 1  3.7 6.9 5 1
+3.6 6.6 5 1
+"""
+
+
+def ovarian():
+    """Labels and the three tests; a low K-G score speaks for the label."""
+    rows = np.array(OVARIAN.split(), dtype=float).reshape(-1, 4)
+    albumin, protein, kg, labels = rows.T
+    return labels, {"albumin": albumin, "protein": protein, "kg": -kg}
+
+
 class TestDelong:
+    @pytest.mark.parametrize(
+        ("test", "auc", "error"),
+        [
+            ("albumin", 0.7366, 0.0927),
+            ("kg", 0.7258, 0.1028),
+            ("protein", 0.6478, 0.1000),
+        ],
+    )
+    def test_variance_agrees_with_the_published_example(self, test, auc, error):
+        from cxr.evaluation.ranking import auc_variance, components
+
+        labels, tests = ovarian()
+        parts = components(labels.astype(int), tests[test], None)
+        assert parts.auc == pytest.approx(auc, abs=5e-5)
+        assert math.sqrt(auc_variance(parts)) == pytest.approx(error, abs=5e-5)
+
+    @pytest.mark.parametrize(
+        ("test", "difference", "low", "high", "p_value"),
+        [
+            ("albumin", 0.0108, -0.1761, 0.1976, 0.9102),
+            ("protein", -0.0780, -0.2830, 0.1271, 0.4561),
+        ],
+    )
+    def test_difference_agrees_with_the_published_example(
+        self, test, difference, low, high, p_value
+    ):
+        labels, tests = ovarian()
+        found = evaluation.delong_test(labels, tests[test], tests["kg"])
+        limits = asdict(found.difference).values()
+        assert list(limits) == pytest.approx([difference, low, high], abs=5e-5)
+        assert found.p_value == pytest.approx(p_value, abs=5e-5)
+
     @pytest.mark.parametrize("decimals", [None, 1])
     def test_equals_a_naive_test_on_the_same_films(self, decimals):
         labels, a, _ = films(0, decimals=decimals)
@@ -1252,7 +1589,67 @@ class TestMcnemar:
         assert found.p_value == pytest.approx(2 / 64)
 
     def test_equal_decisions_have_p_of_one(self):
-        assert evaluation.mcnemar_test([0, 1], [1, 1], [1, 1]).p_value == 1
+        found = evaluation.mcnemar_test([0, 1], [1, 1], [1, 1])
+        assert found.p_value == 1
+        assert found.difference.low < found.difference.value == 0
+
+    @pytest.mark.parametrize("seed", range(4))
+    def test_with_patients_equals_all_signs_of_all_patients(self, seed):
+        rng = np.random.default_rng(seed)
+        labels, a, b = rng.integers(0, 2, size=(3, 30))
+        patients = rng.integers(0, 8, 30)
+        found = evaluation.mcnemar_test(labels, a, b, groups=patients)
+        sums = [
+            sum(
+                int(a[i] == labels[i]) - int(b[i] == labels[i])
+                for i in np.flatnonzero(patients == p)
+            )
+            for p in set(patients)
+        ]
+        signs = itertools.product((-1, 1), repeat=len(sums))
+        flipped = [abs(np.dot(sign, sums)) >= abs(sum(sums)) for sign in signs]
+        assert found.p_value == pytest.approx(np.mean(flipped))
+        assert "patients" in found.method
+
+    def test_one_patient_tells_nothing(self):
+        found = evaluation.mcnemar_test([1] * 9, [1] * 9, [0] * 9, groups=["a"] * 9)
+        assert found.p_value == 1
+        assert found.difference.high - found.difference.low > 0.5
+
+    def test_patients_of_one_film_change_nothing(self):
+        rng = np.random.default_rng(5)
+        labels, a, b = rng.integers(0, 2, size=(3, 50))
+        alone = evaluation.mcnemar_test(labels, a, b)
+        grouped = evaluation.mcnemar_test(labels, a, b, groups=np.arange(50))
+        assert grouped.p_value == pytest.approx(alone.p_value)
+        assert grouped.difference.value == alone.difference.value
+
+    def test_many_films_agree_with_the_exact_test(self):
+        from cxr.evaluation.comparison import _flipped_signs, _normal_signs
+
+        sums = np.random.default_rng(1).integers(-2, 3, 600)
+        assert _normal_signs(sums) == pytest.approx(_flipped_signs(sums), abs=0.03)
+
+    def test_holds_its_level_for_films_that_come_in_patients(self):
+        rng, p_values = np.random.default_rng(6), []
+        for _ in range(400):
+            patients = np.repeat(np.arange(60), 4)
+            shared = rng.random((2, 60))[:, patients]
+            own = rng.random((2, 240))
+            a, b = (np.where(own < 0.7, shared, own) < 0.8).astype(int)
+            found = evaluation.mcnemar_test(np.ones(240), a, b, groups=patients)
+            p_values.append(found.p_value)
+        assert 0.02 < np.mean(np.array(p_values) < 0.05) < 0.08
+
+    def test_hand_worked_interval(self):
+        # 10 films: 4 only a, 1 only b; (4.5 - 1.5) / 12 and its standard error.
+        labels = [1] * 10
+        a, b = [1] * 9 + [0], [0] * 4 + [1] * 5 + [1]
+        found = evaluation.mcnemar_test(labels, a, b).difference
+        centre = 3 / 12
+        half = Z * math.sqrt((6 / 12 - centre**2) / 12)
+        assert found.value == pytest.approx(0.3)
+        assert (found.low, found.high) == pytest.approx((centre - half, centre + half))
 
     def test_refuses_scores_and_other_lengths(self):
         with pytest.raises(ValueError, match="decision_a"):
@@ -1418,6 +1815,43 @@ class TestEvaluate:
             width = estimate.high - estimate.low
             assert width == pytest.approx(high - low, rel=0.35)
             assert estimate.low == pytest.approx(low, abs=0.3 * width)
+
+    def test_resamples_patients_as_scipy_does(self):
+        from scipy.stats import bootstrap
+
+        from cxr.evaluation.ranking import auc_variance, components
+        from cxr.evaluation.summary import _draws
+
+        labels, scores, patients = films(n=150)
+        patients = np.unique(patients, return_inverse=True)[1]
+        theirs = [np.flatnonzero(patients == p) for p in range(patients.max() + 1)]
+
+        def error(metric):
+            def statistic(drawn):
+                rows = np.concatenate([theirs[p] for p in drawn])
+                return metric(labels[rows], scores[rows])
+
+            return bootstrap(
+                (np.arange(len(theirs)),),
+                statistic,
+                vectorized=False,
+                n_resamples=600,
+                method="percentile",
+                rng=3,
+            ).standard_error
+
+        draws = _draws(labels, scores, patients, 2000, 0)
+        calibration_error = np.abs(draws.gaps).sum(axis=1)
+        for ours, metric in (
+            (draws.average_precision.std(), sklearn_metrics.average_precision_score),
+            (draws.brier.std(), sklearn_metrics.brier_score_loss),
+            (calibration_error.std(), evaluation.expected_calibration_error),
+            (
+                math.sqrt(auc_variance(components(labels, scores, patients))),
+                sklearn_metrics.roc_auc_score,
+            ),
+        ):
+            assert ours == pytest.approx(error(metric), rel=0.15)
 
     def test_goes_to_json_with_three_numbers_an_estimate(self, evaluated):
         document = json.loads(json.dumps(asdict(evaluated)))

@@ -292,7 +292,8 @@ class TestBatches:
     @pytest.mark.parametrize("logit", [math.nan, math.inf, -math.inf])
     def test_a_score_of_the_network_that_is_not_finite_is_an_error(self, model, logit):
         class Broken:
-            size = 224
+            def prepare(self, pixels: np.ndarray) -> np.ndarray:
+                return preprocessing.network_input(pixels, 224)
 
             def __call__(self, inputs: np.ndarray) -> Outputs:
                 n = len(inputs)

@@ -769,3 +769,60 @@ def test_download_without_kagglehub_says_what_to_do(run, monkeypatch):
     monkeypatch.setitem(sys.modules, "kagglehub", None)
     code, out, err = run("download")
     assert (code, out) == (2, "") and "pip install kagglehub" in err
+
+
+class TestValidate:
+    @pytest.fixture(autouse=True)
+    def pool_here(self, monkeypatch):
+        monkeypatch.setattr("cxr.local_validation.DecoderPool", PoolHere)
+
+    def test_prints_the_report_and_says_no_go_by_its_exit_code(
+        self, run, films_dir, tmp_path
+    ):
+        folder = tmp_path / "validation"
+        code, out, _ = run(
+            "validate", "--data", films_dir, "--folder", folder, "--json"
+        )
+        report = strict(out)
+        assert code == 1 and report["go"] is False  # far too few films
+        assert report["model_id"] == "tiny-1"
+        assert report["evaluation"]["n"] == report["films"] == 8
+        assert {bar["name"] for bar in report["bars"]} >= {"sensitivity", "AUC"}
+        code, out, _ = run("validate", "--folder", folder)
+        assert code == 1
+        assert out.endswith("no-go\n") and "not met" in out
+        _, out, _ = run("models", "audit", "--json")
+        (entry,) = strict(out)["entries"]
+        assert (entry["action"], entry["model_id"]) == ("validate", "tiny-1")
+        assert entry["details"] == {"data": films_dir.name, "validation": folder.name}
+
+    def test_a_new_folder_needs_films(self, run, tmp_path):
+        code, out, err = run("validate", "--folder", tmp_path / "validation")
+        assert (code, out) == (2, "") and "--data DIR" in err
+
+    def test_other_films_in_the_same_folder_are_refused(self, run, films_dir, tmp_path):
+        folder = tmp_path / "validation"
+        run("validate", "--data", films_dir, "--folder", folder)
+        other = films_dir / "test"
+        code, _, err = run("validate", "--data", other, "--folder", folder)
+        assert code == 2 and "other-validation" in err
+
+
+class TestEnsemble:
+    def test_makes_a_model_of_two(self, run, models_dir):
+        register_tiny_model(models_dir, "tiny-2")
+        code, out, _ = run("models", "ensemble", "tiny-1", "tiny-2", "--json")
+        model_id = strict(out)["model_id"]
+        assert code == 0
+        card = registry.read_card(models_dir, model_id)
+        assert [member.model_id for member in card.members] == ["tiny-1", "tiny-2"]
+        _, out, _ = run("models", "audit", "--json")
+        (entry,) = strict(out)["entries"]
+        assert (entry["action"], entry["model_id"]) == ("ensemble", model_id)
+        code, out, _ = run("models", "verify", "--json")
+        assert code == 0 and strict(out)[model_id] == []
+
+    @pytest.mark.parametrize("ids", [[], ["tiny-1"]])
+    def test_of_fewer_is_wrong_use(self, run, ids):
+        code, _, err = run("models", "ensemble", *ids)
+        assert code == 2 and "takes ID ID ...; received" in err

@@ -11,7 +11,7 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 from tiny_model import register_tiny_model
 
-from cxr import audit, promotion, registry, transfer
+from cxr import audit, ensembles, promotion, registry, transfer
 from cxr.config import ROOT
 from cxr.errors import ModelError
 from ui import audit_trail, people
@@ -217,7 +217,7 @@ class TestComparison:
         text = words(page(COMPARE, "tiny-2"))
         assert "same **200 films** of **100 patients**" in text
         assert "Paired test of DeLong (Obuchowski, by patient)" in text
-        assert "McNemar, exact" in text
+        assert "McNemar, signs of patients" in text
 
     def test_equal_models_differ_by_nothing(self, models_dir):
         at = page(COMPARE, "tiny-2")
@@ -347,6 +347,37 @@ class TestExchange:
         damage(models_dir, "tiny-2", registry.NETWORK)
         at.button(key="verify").click().run()
         assert "network.xml was changed" in tables(at)
+
+
+class TestEnsemble:
+    @pytest.fixture
+    def ensemble(self, models_dir):
+        st.cache_resource.clear()
+        return ensembles.create(models_dir, ["tiny-1", "tiny-2"])
+
+    def test_its_card_names_the_members_and_no_run(self, ensemble):
+        text = words(page("Card", ensemble))
+        assert "**Member** tiny-1" in text and "**Member** tiny-2" in text
+        assert "An ensemble has no run of its own" in text
+
+    def test_its_gates_are_shown(self, ensemble):
+        at = page(COMPARE, ensemble)
+        assert f"Gates for {ensemble}" in words(at)
+        assert "Files unchanged" in words(at)
+
+    def test_it_is_not_exported_and_says_what_to_do(self, ensemble):
+        at = page(FILES, ensemble)
+        assert "is an ensemble: its networks are those of" in words(at)
+        assert not at.get("download_button")
+
+    def test_a_member_says_what_hangs_on_it(self, ensemble):
+        assert "scores with this model's network" in words(page(FILES, "tiny-1"))
+
+    def test_without_a_member_it_is_changed(self, ensemble, models_dir):
+        page()
+        (models_dir / "tiny-1" / registry.NETWORK).unlink()
+        rows = table(page())
+        assert rows.loc[ensemble, "Files"] == "Changed"
 
 
 def imported(content):

@@ -194,12 +194,17 @@ class TestPublish:
     def test_calibration_is_fitted_on_its_own_films_alone(self, models, card):
         rows = rows_of(models, card, registry.SCORES)
         chosen = [row for row in rows if row["split"] == "calibration"]
-        fitted = evaluation.fit_platt(
+        logits = np.array([float(row["logit"]) for row in chosen])
+        fitted = evaluation.choose_calibration(
             np.array([int(row["label"]) for row in chosen]),
-            np.array([float(row["logit"]) for row in chosen]),
+            logits,
+            groups=[row["patient"] for row in chosen],
         )
-        assert fitted.slope == pytest.approx(card.calibration.slope, rel=1e-3)
-        assert fitted.intercept == pytest.approx(card.calibration.intercept, abs=1e-3)
+        assert type(fitted.scaling) is type(card.calibration)
+        np.testing.assert_allclose(
+            fitted.scaling.apply(logits), card.calibration.apply(logits), atol=1e-4
+        )
+        assert card.calibration_rule.split(";")[0] == fitted.rule.split(";")[0]
 
     def test_metrics_are_of_the_splits_that_nothing_was_fitted_to(self, models, card):
         assert set(card.metrics) == {"validation", "test"}
@@ -294,30 +299,6 @@ class TestParity:
 
         with pytest.raises((ModelError, ValueError)):
             publication.check_parity(network, Broken(), split, nothing)
-
-
-class TestUncertainBand:
-    LABELS = np.array([0] * 200 + [1] * 200)
-
-    def band(self, overlap, threshold=0.5):
-        rng = np.random.default_rng(0)
-        logits = np.where(self.LABELS, 4, -4) + rng.normal(0, overlap, 400)
-        scores = 1 / (1 + np.exp(-logits))
-        return publication.uncertain_band(self.LABELS, scores, threshold)
-
-    def test_is_wider_the_more_the_classes_overlap(self):
-        narrow, wide = self.band(1.8), self.band(3)
-        assert wide.below + wide.above > narrow.below + narrow.above > 0
-
-    def test_is_empty_where_the_classes_are_apart(self):
-        band = self.band(0.2)
-        assert (band.below, band.above) == pytest.approx((0, 0), abs=0.5)
-
-    @pytest.mark.parametrize("threshold", [1e-6, 0.5, 1 - 1e-6])
-    def test_has_finite_sides_for_any_threshold(self, threshold):
-        band = self.band(3, threshold)
-        assert 0 <= band.below < np.inf
-        assert 0 <= band.above < np.inf
 
 
 class TestBackbone:

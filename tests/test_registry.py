@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from tiny_model import register_tiny_model
 
-from cxr import registry
+from cxr import evaluation, registry
 from cxr.errors import ModelError
 from cxr.registry import Card, Threshold, UncertainBand
 
@@ -431,3 +431,40 @@ class TestSweep:
 
     def test_no_registry_has_nothing_to_sweep(self, models_dir):
         assert registry.sweep(models_dir) == []
+
+
+class TestCalibrations:
+    def test_an_isotonic_one_is_read_as_it_was_written(self, tmp_path):
+        scaling = evaluation.IsotonicScaling(
+            knots=(-2.0, 0.5, 3.0), values=(-3.0, 0.0, 2.5), slope=1.5, prevalence=0.7
+        )
+        card = register_tiny_model(
+            tmp_path, calibration=scaling, calibration_rule="isotonic regression"
+        )
+        found = registry.read_card(tmp_path, card.model_id)
+        assert found.calibration == scaling
+        assert found.calibration_rule == "isotonic regression"
+
+    def test_a_card_from_before_there_was_a_choice_is_read(self, tmp_path):
+        card = register_tiny_model(tmp_path)
+        path = tmp_path / card.model_id / registry.CARD
+        content = json.loads(path.read_text())
+        del content["calibration_rule"], content["members"]
+        path.write_text(json.dumps(content))
+        found = registry.read_card(tmp_path, card.model_id)
+        assert found.calibration == card.calibration
+        assert (found.calibration_rule, found.members) == ("", ())
+
+    def test_one_that_falls_is_damage(self, tmp_path):
+        card = register_tiny_model(tmp_path)
+        path = tmp_path / card.model_id / registry.CARD
+        content = json.loads(path.read_text())
+        content["calibration"] = {
+            "knots": [0.0, 1.0],
+            "values": [1.0, 0.0],
+            "slope": 1.0,
+            "prevalence": 0.5,
+        }
+        path.write_text(json.dumps(content))
+        with pytest.raises(ModelError, match="is damaged"):
+            registry.read_card(tmp_path, card.model_id)

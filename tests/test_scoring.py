@@ -109,7 +109,7 @@ class TestScore:
             time.sleep(0.05)
             return network(inputs)
 
-        slow.size = network.size
+        slow.prepare = network.prepare
         monkeypatch.setattr(model, "network", slow)
         started = time.perf_counter()
         outcomes = list(scoring.score(model, PoolHere(), films[:1]))

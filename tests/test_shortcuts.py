@@ -146,6 +146,7 @@ def scores_of(survey: Survey, rows: range, value: np.ndarray) -> Scores:
         sha256=tuple(f.sha256 for f in films) + ("of another folder",),
         patients=tuple(f.patient_id for f in films) + ("p",),
         labels=np.array([f.label for f in films] + [1]),
+        logits=np.zeros(len(films) + 1),
         probabilities=np.append(value, 0.5),
         subtypes=("",) * (len(films) + 1),
     )

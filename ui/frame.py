@@ -14,6 +14,7 @@ ICON = Path(__file__).with_name("icon.svg")
 PAGES = {
     "Home": ("app.py", ":material/home:"),
     "Classify": ("pages/1_Classify.py", ":material/radiology:"),
+    "Dashboard": ("pages/2_Dashboard.py", ":material/monitoring:"),
     "Data": ("pages/3_Data.py", ":material/folder_data:"),
     "Train": ("pages/4_Train.py", ":material/model_training:"),
     "Models": ("pages/5_Models.py", ":material/inventory:"),

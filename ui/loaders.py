@@ -35,7 +35,17 @@ def active_model() -> Model:
             that was promoted.
         CxrError: the audit trail can't be read.
     """
-    card, where = active_card(), settings()
+    return model_of(active_card())
+
+
+def model_of(card: Card) -> Model:
+    """Returns any model of the registry, loaded and checked.
+
+    Raises:
+        ModelError: it fails its checks, or its card is not the one recorded.
+        CxrError: the audit trail can't be read.
+    """
+    where = settings()
     path = registry.folder_of(where.models_dir, card.model_id) / registry.CARD
     # The card's hash: it holds the network's own, and calibration and threshold.
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()

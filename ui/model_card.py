@@ -9,6 +9,7 @@ import streamlit as st
 
 from cxr import registry
 from cxr.config import settings
+from cxr.evaluation import IsotonicScaling, Scaling
 from cxr.registry import Card
 from ui import curves, durations, wording
 from ui.metrics_table import show_metrics
@@ -51,6 +52,11 @@ def _show_purpose(card: Card) -> None:
         low, high = card.age_years
         st.markdown(f"**Age.** From {low:g} to below {high:g} years.")
     st.markdown(f"**Network.** {escaped(card.architecture)}, {card.input_size} pixels.")
+    for member in card.members:
+        st.markdown(
+            f"**Member** {escaped(member.model_id)}: calibration by "
+            f"{_in_words(member.calibration)}."
+        )
     st.caption(f"Start of the backbone: {sentence(card.backbone)}")
     st.caption(
         f"Created {escaped(created(card))} UTC. Licence of the model: "
@@ -76,9 +82,9 @@ def _show_operation(card: Card) -> None:
         f"threshold, in logits: {sentence(band.rule)}"
     )
     st.markdown(
-        f"**Calibration** by Platt scaling: slope {scaling.slope:.3f}, intercept "
-        f"{scaling.intercept:.3f}, fitted where {scaling.prevalence:.1%} of the films "
-        "show pneumonia."
+        f"**Calibration** by {_in_words(scaling)}, fitted where "
+        f"{scaling.prevalence:.1%} of the films show pneumonia. "
+        f"{sentence(card.calibration_rule) if card.calibration_rule else ''}"
     )
     if subtypes := card.subtypes:
         st.markdown(
@@ -90,6 +96,14 @@ def _show_operation(card: Card) -> None:
     st.markdown(
         f"**Serving equals training** within {parity.max_probability_difference:.1e} "
         f"on {parity.n:,} films (allowed: {parity.tolerance:g})."
+    )
+
+
+def _in_words(scaling: Scaling) -> str:
+    if isinstance(scaling, IsotonicScaling):
+        return f"isotonic regression, {len(scaling.knots)} knots"
+    return (
+        f"Platt scaling: slope {scaling.slope:.3f}, intercept {scaling.intercept:.3f}"
     )
 
 
@@ -124,6 +138,9 @@ def _count(counts: Mapping[str, int], name: str) -> str:
 
 def _show_curves(card: Card, *, sound: bool) -> None:
     st.subheader("How it learned", anchor=False)
+    if card.members:
+        st.caption("An ensemble has no run of its own: see the cards of its members.")
+        return
     if not sound or registry.HISTORY not in card.files:
         st.caption("Not shown: the model's files are not those on its card.")
         return
@@ -165,7 +182,7 @@ def _show_training(card: Card) -> None:
         [
             {
                 "Setting": name.replace("_", " "),
-                "Value": escaped(str(value)) or NOT_MEASURED,
+                "Value": escaped(_setting(value)) or NOT_MEASURED,
             }
             for name, value in settings_shown.items()
         ],
@@ -175,6 +192,10 @@ def _show_training(card: Card) -> None:
     )
     versions = ", ".join(f"{name} {value}" for name, value in card.versions.items())
     st.caption(f"Made with {escaped(versions)}.")
+
+
+def _setting(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _show_files(card: Card) -> None:

@@ -8,17 +8,25 @@ from cxr import audit, promotion, transfer
 from cxr.config import settings
 from ui.errors import show_errors
 from ui.people import actor
-from ui.registry import Registered, leave_notice
+from ui.registry import Registered, ensembles_with, leave_notice
 from ui.wording import escaped
 
 BATCH = "models_import_batch"
 EXPORTED = "export"
 
 
-def show_export(model: Registered) -> None:
+def show_export(model: Registered, models: Sequence[Registered]) -> None:
     """Shows the button that saves a sound model as one zip file."""
     st.subheader("Export", anchor=False)
     where = settings()
+    if model.card and model.card.members:
+        names = ", ".join(member.model_id for member in model.card.members)
+        st.caption(
+            f"{escaped(model.model_id)} is an ensemble: its networks are those of "
+            f"{escaped(names)}. Export these, and make the ensemble anew where they "
+            "were imported (`python -m cxr models ensemble`)."
+        )
+        return
     st.markdown(
         f"**{escaped(model.model_id)}** as one file, {model.size / 1e6:.1f} MB: card, "
         "network, weights, scores and golden films."
@@ -34,6 +42,11 @@ def show_export(model: Registered) -> None:
         args=(model.model_id,),
         disabled=bool(model.problems),
     )
+    if ensembles := ensembles_with(model, models):
+        st.caption(
+            f"The ensemble {escaped(', '.join(ensembles))} scores with this model's "
+            "network: it can't serve if this folder is removed or changed."
+        )
     if model.problems:
         st.caption("A model whose files are not those on its card is not exported.")
 

@@ -1,6 +1,7 @@
 """Which model serves: the gates before a promotion, and the way back."""
 
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 
 import streamlit as st
@@ -18,7 +19,7 @@ from ui.registry import (
     Registered,
     Signature,
     leave_notice,
-    signature,
+    model_signature,
     trail_signature,
 )
 from ui.wording import NOT_MEASURED, escaped
@@ -85,8 +86,8 @@ def _show_buttons(model: Registered, report: GateReport | None) -> None:
 def _report(model_id: str, active_id: str | None) -> GateReport:
     where = settings()
     names = [name for name in (model_id, active_id) if name]
-    folders = [registry.folder_of(where.models_dir, name) for name in names]
-    files = (*signature(*folders), *trail_signature())
+    changing = (trail_signature(), *map(model_signature, names))
+    files = tuple(chain.from_iterable(changing))
     return _gates(files, where.models_dir, where.records_dir, model_id, active_id)
 
 

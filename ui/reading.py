@@ -6,17 +6,15 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
-from cxr import explainability, reports
+from cxr import reports
 from cxr.documents import plain
 from cxr.errors import ImageError
 from cxr.inference import UNCERTAIN, Model, Prediction
 from cxr.registry import Card
-from ui import charts, state, wording
+from ui import charts, heatmap, state, wording
 from ui.errors import show_errors
 from ui.films import Reading
 from ui.loaders import validation_curve
-
-FAINT = 0.02  # heat that is too little to be seen
 
 
 def show_reading(reading: Reading, model: Model) -> None:
@@ -74,6 +72,11 @@ def _show_decision(prediction: Prediction, model: Model) -> None:
             f"It lies in the uncertain band from {wording.probability(low)} to "
             f"{wording.probability(high)}, where the model gives no answer: read the "
             "film without it."
+        )
+    if prediction.spread is not None:
+        st.caption(
+            f"The {len(model.card.members)} models of this ensemble lie "
+            f"{prediction.spread:.2f} apart, in logits (standard deviation)."
         )
     _show_second_opinion(prediction, model.card)
     share = 100 * model.card.calibration.prevalence
@@ -147,58 +150,15 @@ def _show_pictures(reading: Reading, prediction: Prediction, model: Model) -> No
     with show_errors():
         pictures = st.grid(2, min_column_width=320, gap="small")
         controls = st.grid(4, min_column_width=170, vertical_alignment="bottom")
-        opacity = controls.slider(
-            "Heat map opacity",
-            0.0,
-            1.0,
-            0.5,
-            0.05,
-            key="opacity",
-            persist_state="session",
-        )
-        colours = controls.selectbox(
-            "Colour map",
-            list(explainability.COLOUR_MAPS),
-            key="colour_map",
-            persist_state="session",
-        )
-        heat = _heat(film, prediction, model.card)
-        overlay = _overlay(film, heat, opacity, colours)
+        opacity, colours = heatmap.choose_look(controls)
+        heat = heatmap.heat_of(film, prediction, model.card)
+        overlay = heatmap.overlay(film, heat, opacity, colours)
         pictures.image(film, caption="Film", width="stretch", alt="The film")
         pictures.image(
-            overlay, caption=_heat_caption(heat), width="stretch", alt="The heat map"
+            overlay, caption=heatmap.caption(heat), width="stretch", alt="The heat map"
         )
         _show_downloads(controls, reading, prediction, model, overlay)
-        st.caption(
-            "A heat map shows where the score comes from, on one scale for all films: "
-            "no colour, no evidence. It is not a finding and not proof."
-        )
-
-
-def _heat(
-    film: NDArray[np.uint8], prediction: Prediction, card: Card
-) -> NDArray[np.float32]:
-    height, width = film.shape
-    return explainability.heatmap(
-        prediction.activation_map,
-        scale=card.heatmap_scale,
-        height=height,
-        width=width,
-    )
-
-
-def _overlay(
-    film: NDArray[np.uint8], heat: NDArray[np.float32], opacity: float, colours: str
-) -> NDArray[np.uint8]:
-    return explainability.overlay(
-        film.astype(np.float32), heat, opacity=opacity, colour_map=colours
-    )
-
-
-def _heat_caption(heat: NDArray[np.float32]) -> str:
-    if heat.max() < FAINT:
-        return "Heat map: no region raised the score"
-    return "Heat map: the brighter the colour, the more a region raised the score"
+        st.caption(heatmap.MEANING)
 
 
 def _show_downloads(

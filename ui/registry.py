@@ -145,6 +145,16 @@ def show_notice() -> None:
         st.info(wording.escaped(sentence), icon=":material/task_alt:")
 
 
+def ensembles_with(model: Registered, models: Sequence[Registered]) -> tuple[str, ...]:
+    """Returns the ids of the ensembles that score with a model's network."""
+    return tuple(
+        other.model_id
+        for other in models
+        if other.card
+        and model.model_id in {member.model_id for member in other.card.members}
+    )
+
+
 def created(card: Card) -> str:
     """Returns when a model was made, UTC, to the minute."""
     return card.created[:16].replace("T", " ")
@@ -161,6 +171,19 @@ def signature(*paths: Path) -> Signature:
             stat = path.stat()
             found.append((path.name, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns))
     return tuple(found)
+
+
+def model_signature(model_id: str) -> Signature:
+    """Returns what changes when a file changes that a model scores with.
+
+    The networks of an ensemble are in the folders of its members.
+    """
+    models_dir = settings().models_dir
+    ids = [model_id]
+    with suppress(ModelError):
+        card = registry.read_card(models_dir, model_id)
+        ids += [member.model_id for member in card.members]
+    return signature(*(registry.folder_of(models_dir, name) for name in ids))
 
 
 def trail_signature() -> Signature:
@@ -192,7 +215,7 @@ def _registered(where: Settings, folder: Path, active: str | None) -> Registered
     try:
         card = registry.read_card(where.models_dir, folder.name)
         problems = _problems(
-            (*files, *trail_signature()),
+            (*model_signature(folder.name), *trail_signature()),
             where.models_dir,
             where.records_dir,
             folder.name,

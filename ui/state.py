@@ -7,10 +7,13 @@ import math
 
 import streamlit as st
 
+from cxr import operating_store
+from cxr.config import settings
 from cxr.registry import Card
 from ui import wording
 
 LOWEST, HIGHEST, STEP = 0.01, 0.99, 0.005
+OFFERED = 3  # stored operating points, the newest
 
 
 def threshold(card: Card) -> float:
@@ -23,7 +26,9 @@ def threshold(card: Card) -> float:
 
 
 def threshold_slider(card: Card) -> None:
-    """Draws the slider of the threshold and the way back to the shipped one."""
+    """Draws the slider of the threshold, the way back to the shipped one, and the
+    operating points that were stored for this model.
+    """
     low, high = _range(card)
     if st.session_state.get(_key(card)) != threshold(card):
         st.session_state[_key(card)] = threshold(card)
@@ -48,6 +53,19 @@ def threshold_slider(card: Card) -> None:
         on_click=st.session_state.__setitem__,
         args=(_key(card), shipped),
     )
+    for point in operating_store.points(settings().records_dir, card)[:OFFERED]:
+        st.button(
+            f"Use the stored operating point, {wording.threshold(point.threshold)}",
+            key=f"threshold_{point.point_id}",
+            icon=":material/bookmark:",
+            type="tertiary",
+            help=wording.escaped(
+                f"Stored by {point.actor} on {point.time[:10]}: {point.reason}"
+            ),
+            disabled=threshold(card) == point.threshold,
+            on_click=st.session_state.__setitem__,
+            args=(_key(card), point.threshold),
+        )
 
 
 def _key(card: Card) -> str:

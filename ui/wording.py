@@ -68,21 +68,37 @@ def probability(value: float, beside: float | None = None) -> str:
 
 def figure(value: Estimate) -> str:
     """Returns a figure alone; a dash for what is not measured."""
-    return NOT_MEASURED if math.isnan(value.value) else f"{value.value:.3f}"
+    return NOT_MEASURED if math.isnan(value.value) else _decimals(value.value)
 
 
 def estimate(value: Estimate) -> str:
     """Returns a figure with its 95 % interval; a dash for what is not measured."""
     if math.isnan(value.value):
         return NOT_MEASURED
-    return f"{value.value:.3f} ({interval(value)})"
+    return f"{_decimals(value.value)} ({interval(value)})"
 
 
 def interval(value: Estimate) -> str:
     """Returns the limits of a figure; a dash for what is not measured."""
     if math.isnan(value.low):
         return NOT_MEASURED
-    return f"{value.low:.3f}–{value.high:.3f}"
+    return f"{_decimals(value.low)}–{_decimals(value.high)}"
+
+
+def difference(value: Estimate) -> str:
+    """Returns a difference and its limits, with signs; dashes for what is undefined."""
+    if math.isnan(value.value):
+        return NOT_MEASURED
+    if math.isnan(value.low):
+        return f"{value.value:+.3f} ({NOT_MEASURED})"
+    return f"{value.value:+.3f} ({value.low:+.3f} to {value.high:+.3f})"
+
+
+def count(value: Estimate) -> str:
+    """Returns a number of patients and its limits; a dash for what is undefined."""
+    if math.isnan(value.value):
+        return NOT_MEASURED
+    return f"{value.value:,.1f} ({value.low:,.1f}–{value.high:,.1f})"
 
 
 def per_thousand(value: Estimate) -> tuple[str, str]:
@@ -125,3 +141,7 @@ def shortened(text: str, longest: int) -> str:
 def escaped(text: str) -> str:
     """Returns text that Markdown shows as it is."""
     return "".join(f"\\{c}" if c in r"\`*_{}[]()#+-.!|<>$~:&=" else c for c in text)
+
+
+def _decimals(value: float) -> str:
+    return "∞" if math.isinf(value) else f"{value:.3f}"

@@ -9,14 +9,20 @@ Intervals are for 95 % and, where patients are given, for films that come in pat
 `estimates` makes the intervals, `operating` the rates at one threshold, `thresholds`
 the curve over all and the rules that choose one, `ranking` AUC and average precision,
 `reliability` Brier score and calibration error, `calibration` the scaling that serves,
-`comparison` two models on the same films, `summary` all metrics at once.
+`comparison` two models on the same films, `subgroups` parts of the films, `summary` all
+metrics at once, `overview` what a page shows at any threshold.
 
 The modules import NumPy alone; what needs SciPy imports it when it is called.
 """
 
 from cxr.evaluation.calibration import (
+    CalibrationChoice,
+    IsotonicScaling,
     PlattScaling,
+    Scaling,
     at_prevalence,
+    choose_calibration,
+    fit_isotonic,
     fit_platt,
     fit_temperature,
     likelihood_ratio,
@@ -37,12 +43,27 @@ from cxr.evaluation.operating import (
     operating_point,
     rates,
 )
+from cxr.evaluation.overview import (
+    CurveLines,
+    Overview,
+    ScoreHistogram,
+    View,
+    overview,
+    score_histogram,
+    thinned,
+)
 from cxr.evaluation.ranking import auc_score, average_precision_score
 from cxr.evaluation.reliability import (
     ReliabilityCurve,
     brier_loss,
     expected_calibration_error,
     reliability_curve,
+)
+from cxr.evaluation.subgroups import (
+    SubgroupRates,
+    by_size,
+    by_subtype,
+    subgroup_rates,
 )
 from cxr.evaluation.summary import Evaluation, evaluate
 from cxr.evaluation.thresholds import (
@@ -60,35 +81,51 @@ from cxr.evaluation.thresholds import (
 
 __all__ = [
     "AucComparison",
+    "CalibrationChoice",
     "Confusion",
+    "CurveLines",
     "DecisionComparison",
     "DecisionCurve",
     "Estimate",
     "Evaluation",
+    "IsotonicScaling",
     "LocalRates",
     "OperatingCurve",
     "OperatingPoint",
+    "Overview",
     "PlattScaling",
     "Rates",
     "ReliabilityCurve",
+    "Scaling",
+    "ScoreHistogram",
+    "SubgroupRates",
     "UndefinedMetricWarning",
+    "View",
     "at_prevalence",
     "auc_score",
     "average_precision_score",
     "brier_loss",
+    "by_size",
+    "by_subtype",
+    "choose_calibration",
     "confusion_at",
     "decision_curve",
     "delong_test",
     "evaluate",
     "expected_calibration_error",
+    "fit_isotonic",
     "fit_platt",
     "fit_temperature",
     "likelihood_ratio",
     "mcnemar_test",
     "operating_point",
     "operating_points",
+    "overview",
     "rates",
     "reliability_curve",
+    "score_histogram",
+    "subgroup_rates",
+    "thinned",
     "threshold_for_assured_sensitivity",
     "threshold_for_costs",
     "threshold_for_misses",

@@ -3,14 +3,23 @@
 import math
 from dataclasses import dataclass
 
+import numpy as np
 from numpy.typing import ArrayLike
 
-from cxr.evaluation.estimates import UNDEFINED, Z95, Estimate, warn_undefined
-from cxr.evaluation.inputs import binary, labels_and_scores, patient_codes
+from cxr.evaluation.estimates import (
+    UNDEFINED,
+    Z95,
+    Estimate,
+    independent_films,
+    warn_undefined,
+)
+from cxr.evaluation.inputs import Integers, binary, labels_and_scores, patient_codes
 from cxr.evaluation.ranking import auc_estimate, auc_variance, components
 
 # Below it, a variance is what rounding leaves of none.
 ROUNDING = 1e-24
+# Films that tell two models apart up to which McNemar's test is exact.
+MOST_FLIPPED = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,12 +48,15 @@ class DecisionComparison:
     Attributes:
         only_a_right: films that a called right and b wrong.
         only_b_right: films that b called right and a wrong.
-        p_value: two-sided and exact, for equally many; 1 when there are none.
+        difference: share that a called right minus share that b did, with 95 %
+            interval.
+        p_value: two-sided, for no difference; 1 when no film tells them apart.
         method: how it was made.
     """
 
     only_a_right: int
     only_b_right: int
+    difference: Estimate
     p_value: float
     method: str
 
@@ -94,27 +106,42 @@ def delong_test(
 
 
 def mcnemar_test(
-    y_true: ArrayLike, decision_a: ArrayLike, decision_b: ArrayLike
+    y_true: ArrayLike,
+    decision_a: ArrayLike,
+    decision_b: ArrayLike,
+    *,
+    groups: ArrayLike | None = None,
 ) -> DecisionComparison:
     """Returns whether one model is right more often than the other on the same films.
 
     Give only the pneumonia films to compare sensitivities, only the normal films to
-    compare specificities. Films are taken as independent: with several films of a
-    patient the p value is too small.
+    compare specificities.
+
+    With d the films of a patient that only a called right minus those that only b did,
+    both signs of each patient's d are as likely if the models do not differ. The p
+    value is that of the sum of all d under all signs, exact; with a film for each
+    patient this is McNemar's exact test. For more than `MOST_FLIPPED` films the sum is
+    taken as normal with the variance sum of d^2 (for single films McNemar's (b - c)^2 /
+    (b + c)).
+
+    The interval is Agresti and Min's for the effective number of films (the design
+    effect of d over patients, as `estimates.proportion` has it).
 
     Args:
         y_true: 0 or 1, shape `(n,)`.
         decision_a: 0 or 1, shape `(n,)`.
         decision_b: 0 or 1, shape `(n,)`.
+        groups: patient of each film, shape `(n,)`; films stand alone without.
 
     Raises:
         ValueError: an array is not of this kind.
 
     Reference:
-        McNemar, Psychometrika 12 (1947) 153-157, with the exact binomial test.
+        McNemar, Psychometrika 12 (1947) 153-157; for clusters Obuchowski, Stat. Med. 17
+        (1998) 1495-1507, Durkalski et al., Stat. Med. 22 (2003) 2417-2428, and Yang,
+        Sun and Hardin, Biom. J. 52 (2010) 638-652 (variance sum of d^2). Interval:
+        Agresti and Min, Stat. Med. 24 (2005) 729-740.
     """
-    from scipy.stats import binomtest
-
     labels = binary(y_true, name="y_true")
     a, b = binary(decision_a, name="decision_a"), binary(decision_b, name="decision_b")
     if not labels.shape == a.shape == b.shape:
@@ -122,16 +149,68 @@ def mcnemar_test(
             "expected arrays of one length, received y_true, decision_a, decision_b of "
             f"{labels.size}, {a.size}, {b.size}"
         )
-    only_a = int(((a == labels) & (b != labels)).sum())
-    only_b = int(((b == labels) & (a != labels)).sum())
-    discordant = only_a + only_b
-    p_value = float(binomtest(only_a, discordant).pvalue) if discordant else 1.0
+    patients = patient_codes(groups, labels.size)
+    by_patient = patients is not None
+    if patients is None:
+        patients = np.arange(labels.size)
+    sign = (a == labels).astype(np.int64) - (b == labels)
+    sums = np.bincount(patients, sign).astype(np.int64)
+    method = "McNemar" if not by_patient else "McNemar, signs of patients"
+    few = int(np.abs(sums).sum()) <= MOST_FLIPPED
     return DecisionComparison(
-        only_a_right=only_a,
-        only_b_right=only_b,
-        p_value=p_value,
-        method="McNemar, exact",
+        only_a_right=int((sign > 0).sum()),
+        only_b_right=int((sign < 0).sum()),
+        difference=_paired_difference(sign, patients),
+        p_value=_flipped_signs(sums) if few else _normal_signs(sums),
+        method=f"{method}, {'exact' if few else 'normal'}",
     )
+
+
+def _flipped_signs(sums: Integers) -> float:
+    """Returns how often random signs give a sum at least as far from 0."""
+    sizes = np.abs(sums[sums != 0])
+    total = int(sizes.sum())
+    chance = np.zeros(2 * total + 1)
+    chance[total] = 1.0
+    for size in sizes:
+        chance = (np.roll(chance, size) + np.roll(chance, -size)) / 2
+    place = np.abs(np.arange(-total, total + 1))
+    return min(1.0, float(chance[place >= abs(int(sums.sum()))].sum()))
+
+
+def _normal_signs(sums: Integers) -> float:
+    return math.erfc(abs(int(sums.sum())) / math.sqrt(2 * int((sums**2).sum())))
+
+
+def _paired_difference(sign: Integers, patients: Integers) -> Estimate:
+    n, difference = sign.size, float(sign.mean())
+    size = n / _design_effect(sign, patients)
+    # Half a film more in each of the four cells.
+    only_a = (size * float((sign > 0).mean()) + 0.5) / (size + 2)
+    only_b = (size * float((sign < 0).mean()) + 0.5) / (size + 2)
+    centre = only_a - only_b
+    half = Z95 * math.sqrt((only_a + only_b - centre**2) / (size + 2))
+    return Estimate(
+        value=difference,
+        low=max(min(centre - half, difference), -1.0),
+        high=min(max(centre + half, difference), 1.0),
+    )
+
+
+def _design_effect(sign: Integers, patients: Integers) -> float:
+    """Returns by how much patients of several films widen the variance of a mean.
+
+    As in `estimates.proportion`; where no film tells the models apart, the largest
+    possible.
+    """
+    mean = sign.mean()
+    alone = float(((sign - mean) ** 2).sum())
+    films = np.bincount(patients)
+    sums = np.bincount(patients, sign) - mean * films
+    n, m = sign.size, int((films > 0).sum())
+    if m < 2 or alone == 0:
+        return n / independent_films(patients)
+    return max(1.0, (n - 1) / n * m / (m - 1) * float(sums @ sums) / alone)
 
 
 def _normal_test(difference: float, variance: float) -> tuple[Estimate, float]:

@@ -196,14 +196,25 @@ def weighted_average_precision(
         weights: how often each film counts, shape `(b, n)`.
     """
     order = np.argsort(-scores, kind="stable")
-    ends = np.flatnonzero(np.diff(scores[order], append=-np.inf))
+    starts = np.flatnonzero(np.diff(scores[order], prepend=np.inf))
     drawn = weights[:, order]
-    called = np.cumsum(drawn, axis=1)[:, ends]
-    hits = np.cumsum(drawn * labels[order], axis=1)[:, ends]
-    precision = np.divide(hits, called, out=np.zeros_like(hits), where=called > 0)
-    gains = np.diff(hits, axis=1, prepend=0.0)
-    total = np.where(hits[:, -1] > 0, hits[:, -1], np.nan)
-    return (gains * precision).sum(axis=1) / total
+    return average_precisions(
+        np.add.reduceat(drawn * labels[order], starts, axis=1),
+        np.add.reduceat(drawn, starts, axis=1),
+    )
+
+
+def average_precisions(hits: Floats, films: Floats) -> Floats:
+    """Returns the average precision of each row of counts, shape `(b,)`; nan for none.
+
+    Args:
+        hits: pneumonia films at each score, the highest score first, shape `(b, k)`.
+        films: all films at each score, likewise.
+    """
+    found, called = np.cumsum(hits, axis=1), np.cumsum(films, axis=1)
+    precision = np.divide(found, called, out=np.zeros_like(found), where=called > 0)
+    total = np.where(found[:, -1] > 0, found[:, -1], np.nan)
+    return (hits * precision).sum(axis=1) / total
 
 
 def misordered_patients(parts: Components) -> int:

@@ -11,17 +11,22 @@ from cxr.evaluation.operating import OperatingPoint, point_at, undefined_fields
 from cxr.evaluation.ranking import (
     auc_estimate,
     average_precision_estimate,
-    weighted_average_precision,
+    average_precisions,
 )
 from cxr.evaluation.reliability import (
+    N_BINS,
     brier_estimate,
     calibration_error_estimate,
-    calibration_errors,
-    expected_calibration_error,
+    calibration_errors_if_right,
+    gap_sums,
 )
 
-# Weights held at once, 8 bytes each.
+# Films drawn at once, 8 bytes each.
 CHUNK = 2_000_000
+# Films drawn in all: of many films fewer draws give the same interval.
+BUDGET, FEWEST_DRAWS = 6_000_000, 60
+# Scores told apart in a draw: the variance of many films needs no finer order.
+DISTINCT = 2000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +74,8 @@ def evaluate(
         y_score: probabilities, shape `(n,)`.
         threshold: the model's own, chosen on the validation split.
         groups: patient of each film, shape `(n,)`.
-        n_bootstrap: draws; with 0 the intervals that need them are nan.
+        n_bootstrap: draws, fewer (but at least 60) for more than 3,000 films; with 0
+            the intervals that need them are nan.
         seed: of the draws; the same seed gives the same intervals.
 
     Raises:
@@ -81,6 +87,7 @@ def evaluate(
     labels, scores = labels_and_scores(y_true, y_score, probabilities=True)
     patients = patient_codes(groups, labels.size)
     point = point_at(labels, scores, threshold, patients)
+    n_bootstrap = min(n_bootstrap, max(FEWEST_DRAWS, BUDGET // labels.size))
     draws = _draws(labels, scores, patients, n_bootstrap, seed)
     evaluation = Evaluation(
         **vars(point),
@@ -93,9 +100,7 @@ def evaluate(
         ),
         brier=brier_estimate(labels, scores, patients, draws.brier),
         ece=calibration_error_estimate(
-            expected_calibration_error(labels, scores),
-            draws.ece,
-            draws.ece_if_calibrated,
+            labels, scores, patients, draws.gaps, draws.ece_if_right
         ),
         methods=_methods(by_patient=patients is not None, n_bootstrap=n_bootstrap),
     )
@@ -107,8 +112,8 @@ def evaluate(
 class _Draws:
     average_precision: Floats
     brier: Floats
-    ece: Floats
-    ece_if_calibrated: Floats
+    gaps: Floats
+    ece_if_right: Floats
 
 
 def _draws(
@@ -121,26 +126,43 @@ def _draws(
     if patients is None:
         patients = np.arange(labels.size)
     rng = np.random.default_rng(seed)
-    loss = (scores - labels) ** 2
-    rows = [np.empty((4, 0))]
+    n, m = labels.size, int(patients.max()) + 1
+    level = _levels(scores)
+    order = np.argsort(level, kind="stable")
+    starts = np.flatnonzero(np.diff(level[order], prepend=-1))
+    ill = labels[order].astype(np.float64)
+    loss = np.bincount(patients, (scores - labels) ** 2, m)
+    size, gaps = np.bincount(patients, minlength=m), gap_sums(labels, scores, patients)
+    rows, gap_rows = [np.empty((3, 0))], [np.empty((0, N_BINS))]
     # One patient gives the same films in every draw and no interval.
-    for size in _chunks(n_bootstrap if patients.max() else 0, labels.size):
-        weights = _weights(patients, size, rng)
-        drawn = _labels(scores, patients, size, rng)
+    for draws in _chunks(n_bootstrap if m > 1 else 0, n):
+        times = _times(m, draws, rng)
+        drawn, films = times @ size, times[:, patients[order]]
         row = (
-            weighted_average_precision(labels, scores, weights),
-            weights @ loss / weights.sum(axis=1),
-            calibration_errors(labels, scores, weights),
-            calibration_errors(drawn, scores, np.ones((1, labels.size))),
+            average_precisions(
+                np.add.reduceat(films * ill, starts, axis=1),
+                np.add.reduceat(films, starts, axis=1),
+            ),
+            times @ loss / drawn,
+            calibration_errors_if_right(scores, patients, rng.random((draws, m))),
         )
         rows.append(np.stack(row))
-    precision, brier, error, if_calibrated = np.concatenate(rows, axis=1)
+        gap_rows.append(times @ gaps / drawn[:, np.newaxis])
+    precision, brier, if_right = np.concatenate(rows, axis=1)
     return _Draws(
         average_precision=precision,
         brier=brier,
-        ece=error,
-        ece_if_calibrated=if_calibrated,
+        gaps=np.concatenate(gap_rows),
+        ece_if_right=if_right,
     )
+
+
+def _levels(scores: Floats) -> Integers:
+    """Returns the place of each score among all, from 0 for the highest."""
+    distinct, place = np.unique(-scores, return_inverse=True)
+    if distinct.size <= DISTINCT:
+        return place
+    return place * DISTINCT // distinct.size
 
 
 def _chunks(n_bootstrap: int, n: int) -> list[int]:
@@ -148,19 +170,11 @@ def _chunks(n_bootstrap: int, n: int) -> list[int]:
     return [min(size, n_bootstrap - i) for i in range(0, n_bootstrap, size)]
 
 
-def _weights(patients: Integers, size: int, rng: np.random.Generator) -> Floats:
-    n = int(patients.max()) + 1
-    drawn = rng.integers(n, size=(size, n)) + np.arange(size)[:, np.newaxis] * n
-    counts = np.bincount(drawn.ravel(), minlength=size * n).reshape(size, n)
-    return counts[:, patients].astype(np.float64)
-
-
-def _labels(
-    scores: Floats, patients: Integers, size: int, rng: np.random.Generator
-) -> Integers:
-    # One number a patient, so that films of a patient differ as little as they can.
-    luck = rng.random((size, int(patients.max()) + 1))
-    return (luck[:, patients] < scores).astype(np.int64)
+def _times(m: int, draws: int, rng: np.random.Generator) -> Floats:
+    """Returns how often each of `m` patients is drawn, shape `(draws, m)`."""
+    drawn = rng.integers(m, size=(draws, m)) + np.arange(draws)[:, np.newaxis] * m
+    counts = np.bincount(drawn.ravel(), minlength=draws * m)
+    return counts.reshape(draws, m).astype(np.float64)
 
 
 def _methods(*, by_patient: bool, n_bootstrap: int) -> dict[str, str]:
@@ -177,5 +191,5 @@ def _methods(*, by_patient: bool, n_bootstrap: int) -> dict[str, str]:
         "auc": f"score interval, variance of {delong}",
         "average_precision": f"score interval, variance of {bootstrap}",
         "brier": f"score interval, variance of {bootstrap}",
-        "ece": f"basic interval, {bootstrap}",
+        "ece": f"score interval without the chance part, {bootstrap}",
     }

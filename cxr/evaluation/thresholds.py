@@ -45,6 +45,9 @@ class OperatingCurve:
         false_positives: normal films called positive, `int64`, shape `(K + 1,)`.
         n_positive: pneumonia films.
         n_negative: normal films.
+        labels: of the films, in the order they were given, shape `(n,)`.
+        scores: of the films, shape `(n,)`.
+        patients: number of each film's patient, shape `(n,)`, or None.
     """
 
     thresholds: Floats
@@ -52,9 +55,9 @@ class OperatingCurve:
     false_positives: Integers
     n_positive: int
     n_negative: int
-    _labels: Integers = field(repr=False)
-    _scores: Floats = field(repr=False)
-    _patients: Integers | None = field(repr=False)
+    labels: Integers = field(repr=False)
+    scores: Floats = field(repr=False)
+    patients: Integers | None = field(repr=False)
 
     @property
     def sensitivity(self) -> Floats:
@@ -98,7 +101,7 @@ class OperatingCurve:
         Raises:
             ValueError: the threshold is nan.
         """
-        return point_at(self._labels, self._scores, threshold, self._patients)
+        return point_at(self.labels, self.scores, threshold, self.patients)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -150,9 +153,9 @@ def operating_points(
         false_positives=_at_or_above(place[labels == 0], distinct.size),
         n_positive=n_positive,
         n_negative=labels.size - n_positive,
-        _labels=labels,
-        _scores=scores,
-        _patients=patient_codes(groups, labels.size),
+        labels=labels,
+        scores=scores,
+        patients=patient_codes(groups, labels.size),
     )
 
 

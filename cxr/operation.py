@@ -1,0 +1,80 @@
+"""The operating point that ships with a model: threshold and uncertain band.
+
+Both are chosen on validation films, by the same rules for a single model and for an
+ensemble, and never on the films that the model is tested on.
+"""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cxr import evaluation
+from cxr.registry import Threshold, UncertainBand
+
+BAND_SENSITIVITY = 0.998
+BAND_SPECIFICITY = 0.98
+
+
+def shipped_threshold(
+    labels: NDArray[np.int64],
+    probabilities: NDArray[np.float64],
+    patients: NDArray[np.str_],
+    *,
+    target: float,
+    assured: float,
+) -> Threshold:
+    """Returns the threshold that a model ships with. Validation split only.
+
+    Args:
+        labels: 0 or 1, both present, shape `(n,)`.
+        probabilities: shape `(n,)`.
+        patients: of each film, shape `(n,)`.
+        target: sensitivity in these films, above 0, at most 1.
+        assured: least lower limit of its 95 % interval, at most `target`.
+    """
+    value = evaluation.threshold_for_assured_sensitivity(
+        labels, probabilities, target=target, assured=assured, groups=patients
+    )
+    missed = probabilities[labels == 1] < value
+    reached = "" if missed.any() else "; it misses none of these films"
+    return Threshold(
+        # A rule may end at 0 or 1, around which a band in logits can't be drawn.
+        value=min(max(value, 1e-6), 1 - 1e-6),
+        rule=(
+            f"the highest threshold with a sensitivity of at least {target} whose 95 % "
+            f"interval starts at {assured} or above{reached}"
+        ),
+        split="validation",
+    )
+
+
+def uncertain_band(
+    labels: NDArray[np.int64], probabilities: NDArray[np.float64], threshold: float
+) -> UncertainBand:
+    """Returns the band around the threshold. Validation split only.
+
+    It reaches down to where all but 2 in 1,000 ill films are found and up to where all
+    but 1 in 50 well films are below; a side that this leaves empty has no band.
+    """
+    low = evaluation.threshold_for_sensitivity(
+        labels, probabilities, target=BAND_SENSITIVITY
+    )
+    high = evaluation.threshold_for_specificity(
+        labels, probabilities, target=BAND_SPECIFICITY
+    )
+    centre = _logit(threshold)
+    return UncertainBand(
+        below=max(0.0, centre - _logit(low)),
+        above=max(0.0, _logit(high) - centre),
+        rule=(
+            f"from sensitivity {BAND_SENSITIVITY} to specificity {BAND_SPECIFICITY} on "
+            "the validation films, in logits around the threshold"
+        ),
+    )
+
+
+def _logit(probability: float) -> float:
+    # A rule may put its threshold at or beyond the ends of the scale.
+    inside = min(max(probability, 1e-9), 1 - 1e-9)
+    return math.log(inside) - math.log1p(-inside)

@@ -1,0 +1,296 @@
+"""A hospital's labelled films: scored, stopped, gone on with, reported."""
+
+import json
+import math
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from films import as_png, chest_phantom
+from tiny_model import PoolHere, register_tiny_model
+
+from cxr import data, evaluation, local_validation, registry
+from cxr.errors import DatasetError, JobError, ModelError
+
+
+@pytest.fixture(scope="module")
+def models_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    models = tmp_path_factory.mktemp("models")
+    register_tiny_model(models)
+    return models
+
+
+@pytest.fixture(scope="module")
+def hospital(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """20 films, the ill ones brighter, and one that is no film."""
+    root = tmp_path_factory.mktemp("hospital")
+    for i in range(20):
+        folder = root / data.CLASSES[i % 2]
+        folder.mkdir(exist_ok=True)
+        film = chest_phantom(144, 160 if i < 10 else 144, seed=i)
+        shade = np.float32((150 if i % 2 else 70) + i - film.mean())
+        (folder / f"f{i:02d}.png").write_bytes(as_png(np.clip(film + shade, 0, 255)))
+    (root / "NORMAL" / "broken.png").write_bytes(b"text")
+    return root
+
+
+@pytest.fixture(autouse=True)
+def pool_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local_validation, "DecoderPool", PoolHere)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, models_dir: Path, hospital: Path) -> Path:
+    return local_validation.create(
+        tmp_path / "validations", models_dir, source=hospital, model_id="tiny-1"
+    )
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory, models_dir, hospital) -> Path:
+    """The folder of a validation that has ended."""
+    queue = tmp_path_factory.mktemp("validations")
+    folder = local_validation.create(
+        queue, models_dir, source=hospital, model_id="tiny-1"
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(local_validation, "DecoderPool", PoolHere)
+        local_validation.run(folder, models_dir)
+    return folder
+
+
+class TestBegin:
+    def test_two_validations_have_two_folders(self, tmp_path, models_dir, hospital):
+        made = [
+            local_validation.create(
+                tmp_path, models_dir, source=hospital, model_id="tiny-1"
+            )
+            for _ in range(2)
+        ]
+        assert len(set(made)) == 2
+        config = local_validation.read_config(made[0])
+        assert config.model_id == "tiny-1"
+        assert Path(config.data) == hospital
+
+    def test_an_unknown_model_is_refused(self, tmp_path, models_dir, hospital):
+        with pytest.raises(ModelError, match="no model nobody"):
+            local_validation.create(
+                tmp_path, models_dir, source=hospital, model_id="nobody"
+            )
+
+    def test_the_same_again_changes_nothing_and_another_is_refused(
+        self, folder, models_dir, hospital, tmp_path
+    ):
+        before = (folder / local_validation.CONFIG).read_bytes()
+        local_validation.begin(folder, models_dir, source=hospital, model_id="tiny-1")
+        assert (folder / local_validation.CONFIG).read_bytes() == before
+        with pytest.raises(JobError, match="another model or other films"):
+            local_validation.begin(
+                folder, models_dir, source=tmp_path, model_id="tiny-1"
+            )
+
+    def test_the_command_names_the_folder_alone(self, folder):
+        assert local_validation.command(folder)[1:] == (
+            "-m",
+            "cxr",
+            "validate",
+            "--folder",
+            str(folder),
+        )
+
+    @pytest.mark.parametrize("content", ["", "{}", "[1]", '{"data": 1}'])
+    def test_a_folder_without_a_validation_is_named(self, tmp_path, content):
+        (tmp_path / local_validation.CONFIG).write_text(content)
+        with pytest.raises(JobError, match="holds no validation"):
+            local_validation.read_config(tmp_path)
+
+
+class TestRun:
+    def test_reports_every_film(self, done, models_dir):
+        report = local_validation.read_report(done)
+        assert report.films == 21
+        assert list(report.refused) == ["NORMAL/broken.png"]
+        assert report.evaluation.n == 20 and report.evaluation.n_positive == 10
+        assert report.seen == 0
+        card = registry.read_card(models_dir, "tiny-1")
+        assert report.model_sha256 == card.weights_sha256
+        assert report.evaluation.threshold == card.threshold.value
+        assert len(report.fingerprint) == 64
+
+    def test_the_scores_are_read_as_a_models_are(self, done, hospital, models_dir):
+        scores = local_validation.read_scores(done)
+        report = local_validation.read_report(done)
+        assert len(scores.names) == 20
+        assert evaluation.auc_score(scores.labels, scores.probabilities) == (
+            pytest.approx(report.evaluation.auc.value)
+        )
+        by_hash = {f.sha256: f.name for f in data.with_hashes(data.scan(hospital))}
+        for name, sha256 in zip(scores.names, scores.sha256, strict=True):
+            assert by_hash[sha256] == name
+        assert set(scores.pixels) == {144.0 * 144, 144.0 * 160}
+        card = registry.read_card(models_dir, "tiny-1")
+        np.testing.assert_allclose(
+            card.calibration.apply(scores.logits), scores.probabilities, atol=1e-6
+        )
+
+    def test_says_that_it_is_done(self, done):
+        status = local_validation.read_status(done)
+        assert (status.stage, status.done, status.total) == ("done", 21, 21)
+
+    def test_the_shipped_threshold_stays(self, done, models_dir):
+        assert registry.read_card(models_dir, "tiny-1").threshold.value == 0.4
+
+    def test_goes_on_where_it_was_stopped(self, folder, models_dir, done, monkeypatch):
+        scored, real = [], local_validation._scored
+        monkeypatch.setattr(local_validation, "BEAT_SECONDS", 0.0)
+
+        def first(model, pool, films, stamps):
+            for i, line in enumerate(real(model, pool, films, stamps)):
+                if i == 7:
+                    raise KeyboardInterrupt
+                yield line
+
+        monkeypatch.setattr(local_validation, "_scored", first)
+        with pytest.raises(KeyboardInterrupt):
+            local_validation.run(folder, models_dir)
+        assert local_validation.read_status(folder).done == 7
+        with pytest.raises(JobError, match="no report"):
+            local_validation.read_report(folder)
+        progress = folder / local_validation.PROGRESS
+        # The process was killed in the middle of a line.
+        progress.write_text(progress.read_text() + '\n{"name": "NORMAL/f')
+
+        def second(model, pool, films, stamps):
+            for line in real(model, pool, films, stamps):
+                scored.append(line.name)
+                yield line
+
+        monkeypatch.setattr(local_validation, "_scored", second)
+        local_validation.run(folder, models_dir)
+        assert len(scored) == 14
+        report, whole = (local_validation.read_report(f) for f in (folder, done))
+        # Nan equals nan here.
+        assert repr(replace(report, created="")) == repr(replace(whole, created=""))
+
+    def test_a_film_that_was_changed_is_scored_again(
+        self, tmp_path, models_dir, hospital
+    ):
+        root = tmp_path / "copy"
+        shutil.copytree(hospital, root)
+        folder = tmp_path / "validation"
+        local_validation.begin(folder, models_dir, source=root, model_id="tiny-1")
+        before = local_validation.run(folder, models_dir)
+        shutil.copyfile(root / "PNEUMONIA" / "f01.png", root / "NORMAL" / "broken.png")
+        after = local_validation.run(folder, models_dir)
+        assert before.refused and not after.refused
+        assert after.evaluation.n == 21
+        # A copy of a film is of the same patient.
+        assert after.evaluation.n_patients == 20
+        assert before.fingerprint != after.fingerprint
+
+    def test_other_weights_are_refused(self, folder, models_dir):
+        config = json.loads((folder / local_validation.CONFIG).read_text())
+        config["model_sha256"] = "0" * 64
+        (folder / local_validation.CONFIG).write_text(json.dumps(config))
+        with pytest.raises(JobError, match="not those that this validation"):
+            local_validation.run(folder, models_dir)
+
+    def test_films_that_made_the_model_are_counted(
+        self, folder, models_dir, hospital, monkeypatch
+    ):
+        films = data.with_hashes(data.scan(hospital))
+        known = {film.sha256: "train" for film in films[:3]}
+        monkeypatch.setattr(registry, "read_split", lambda *_: known)
+        report = local_validation.run(folder, models_dir)
+        [bar] = [b for b in report.bars if "made from" in b.name]
+        assert (
+            report.seen
+            == bar.value
+            == len({f.name for f in films[:3]} - set(report.refused))
+        )
+        assert not bar.passed and not report.go
+
+    def test_reads_nothing_outside_the_limit(self, tmp_path, models_dir, hospital):
+        (tmp_path / "data").mkdir()
+        manifest = tmp_path / "data" / "films.csv"
+        film = next(path for path in hospital.rglob("*.png"))
+        manifest.write_text(f"path,label\n{film},1\n")
+        folder = tmp_path / "validation"
+        local_validation.begin(
+            folder,
+            models_dir,
+            source=manifest,
+            model_id="tiny-1",
+            limit=manifest.parent,
+        )
+        with pytest.raises(DatasetError, match="outside the data"):
+            local_validation.run(folder, models_dir)
+
+    def test_without_one_film_there_is_no_report(self, tmp_path, models_dir):
+        root = tmp_path / "films"
+        (root / "NORMAL").mkdir(parents=True)
+        (root / "NORMAL" / "a.png").write_bytes(b"text")
+        folder = tmp_path / "validation"
+        local_validation.begin(folder, models_dir, source=root, model_id="tiny-1")
+        with pytest.raises(DatasetError, match="None of these films"):
+            local_validation.run(folder, models_dir)
+
+    def test_one_class_is_reported_and_does_not_pass(
+        self, tmp_path, models_dir, hospital
+    ):
+        root = tmp_path / "films"
+        shutil.copytree(hospital / "PNEUMONIA", root / "PNEUMONIA")
+        folder = tmp_path / "validation"
+        local_validation.begin(folder, models_dir, source=root, model_id="tiny-1")
+        local_validation.run(folder, models_dir)
+        report = local_validation.read_report(folder)
+        bars = {bar.name: bar for bar in report.bars}
+        assert math.isnan(bars["AUC"].value) and not bars["AUC"].passed
+        assert not report.go
+
+
+class TestBars:
+    def evaluated(self, n: int = 400) -> evaluation.Evaluation:
+        labels = np.arange(n) % 2
+        scores = np.where(labels == 1, 0.97, 0.03)
+        return evaluation.evaluate(labels, scores, threshold=0.5, n_bootstrap=50)
+
+    def test_all_met_is_a_go(self):
+        bars = local_validation.bars_for(self.evaluated(), films=400, refused=0, seen=0)
+        assert all(bar.passed for bar in bars)
+        assert len({bar.name for bar in bars}) == len(bars) == 8
+
+    @pytest.mark.parametrize(
+        ("changes", "name"),
+        [
+            ({"n": 150}, "pneumonia films"),
+            ({"refused": 40}, "refused share"),
+            ({"seen": 1}, "films the model was made from"),
+        ],
+    )
+    def test_each_can_fail_alone(self, changes, name):
+        evaluated = self.evaluated(changes.get("n", 400))
+        bars = local_validation.bars_for(
+            evaluated,
+            films=400,
+            refused=changes.get("refused", 0),
+            seen=changes.get("seen", 0),
+        )
+        failed = [bar.name for bar in bars if not bar.passed]
+        assert name in failed
+        assert set(failed) <= {name, "normal films"}
+
+    @pytest.mark.parametrize("name", ["sensitivity", "specificity", "auc"])
+    def test_an_interval_that_starts_too_low_fails(self, name):
+        low = evaluation.Estimate(value=0.99, low=0.5, high=1.0)
+        evaluated = replace(self.evaluated(), **{name: low})
+        bars = local_validation.bars_for(evaluated, films=400, refused=0, seen=0)
+        assert sum(not bar.passed for bar in bars) == 1
+
+    def test_what_is_undefined_does_not_pass(self):
+        nothing = evaluation.Estimate(value=math.nan, low=math.nan, high=math.nan)
+        evaluated = replace(self.evaluated(), ece=nothing)
+        bars = local_validation.bars_for(evaluated, films=400, refused=0, seen=0)
+        assert [bar.name for bar in bars if not bar.passed] == ["calibration error"]

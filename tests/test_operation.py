@@ -1,0 +1,57 @@
+"""The shipped threshold and the uncertain band around it."""
+
+import numpy as np
+import pytest
+
+from cxr import evaluation, operation
+
+
+class TestShippedThreshold:
+    LABELS = np.array([0] * 100 + [1] * 400)
+    PATIENTS = np.arange(500) // 2
+
+    def scores(self):
+        rng = np.random.default_rng(1)
+        logits = np.where(self.LABELS, 3, -3) + rng.normal(0, 1.5, 500)
+        return 1 / (1 + np.exp(-logits))
+
+    def test_follows_the_rule_of_an_assured_sensitivity(self):
+        found = operation.shipped_threshold(
+            self.LABELS, self.scores(), self.PATIENTS, target=0.95, assured=0.93
+        )
+        assert found.value == evaluation.threshold_for_assured_sensitivity(
+            self.LABELS, self.scores(), target=0.95, assured=0.93, groups=self.PATIENTS
+        )
+        assert found.split == "validation"
+        assert "0.95 " in found.rule and "0.93 " in found.rule
+        assert "misses none" not in found.rule
+
+    def test_says_when_it_misses_none(self):
+        found = operation.shipped_threshold(
+            self.LABELS, self.scores(), self.PATIENTS, target=0.999, assured=0.999
+        )
+        assert "misses none" in found.rule
+
+
+class TestUncertainBand:
+    LABELS = np.array([0] * 200 + [1] * 200)
+
+    def band(self, overlap, threshold=0.5):
+        rng = np.random.default_rng(0)
+        logits = np.where(self.LABELS, 4, -4) + rng.normal(0, overlap, 400)
+        scores = 1 / (1 + np.exp(-logits))
+        return operation.uncertain_band(self.LABELS, scores, threshold)
+
+    def test_is_wider_the_more_the_classes_overlap(self):
+        narrow, wide = self.band(1.8), self.band(3)
+        assert wide.below + wide.above > narrow.below + narrow.above > 0
+
+    def test_is_empty_where_the_classes_are_apart(self):
+        band = self.band(0.2)
+        assert (band.below, band.above) == pytest.approx((0, 0), abs=0.5)
+
+    @pytest.mark.parametrize("threshold", [1e-6, 0.5, 1 - 1e-6])
+    def test_has_finite_sides_for_any_threshold(self, threshold):
+        band = self.band(3, threshold)
+        assert 0 <= band.below < np.inf
+        assert 0 <= band.above < np.inf

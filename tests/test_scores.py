@@ -1,0 +1,101 @@
+"""Scored films as a table, written and read."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cxr import scores
+from cxr.scores import Scores
+
+
+def some(n: int = 4, pixels: np.ndarray | None = None) -> Scores:
+    return Scores(
+        names=tuple(f"a/f{i}.png" for i in range(n)),
+        sha256=tuple(f"{i:064x}" for i in range(n)),
+        patients=tuple(f"p{i // 2}" for i in range(n)),
+        labels=np.arange(n) % 2,
+        logits=np.linspace(-2, 2, n),
+        probabilities=np.linspace(0.1, 0.9, n),
+        subtypes=tuple("viral" if i % 2 else "" for i in range(n)),
+        pixels=pixels,
+    )
+
+
+def stored(folder: Path, splits: dict[str, Scores]) -> tuple[str, str]:
+    scores.write(folder, splits)
+    scores.write_split(
+        folder,
+        [
+            (name, sha256, split)
+            for split, part in splits.items()
+            for name, sha256 in zip(part.names, part.sha256, strict=True)
+        ],
+    )
+    return (folder / scores.SCORES).read_text(), (folder / scores.SPLIT).read_text()
+
+
+@pytest.mark.parametrize("pixels", [None, np.array([100.0, 400.0, np.nan, 900.0])])
+def test_what_was_written_is_read(tmp_path, pixels):
+    wanted = some(pixels=pixels)
+    found = scores.parse(*stored(tmp_path, {"test": wanted, "other": some(2)}), "test")
+    assert found.names == wanted.names and found.sha256 == wanted.sha256
+    assert found.patients == wanted.patients and found.subtypes == wanted.subtypes
+    np.testing.assert_array_equal(found.labels, wanted.labels)
+    np.testing.assert_allclose(found.logits, wanted.logits, atol=1e-6)
+    np.testing.assert_allclose(found.probabilities, wanted.probabilities, atol=1e-8)
+    if pixels is None:
+        assert found.pixels is None
+    else:
+        np.testing.assert_array_equal(found.pixels, pixels)
+
+
+def test_a_split_that_is_not_there_is_none(tmp_path):
+    assert scores.parse(*stored(tmp_path, {"test": some()}), "train") is None
+
+
+def test_the_columns_are_those_of_a_model(tmp_path):
+    table, _ = stored(tmp_path, {"test": some()})
+    assert table.splitlines()[0] == "split,film,patient,subtype,label,logit,probability"
+
+
+def test_names_with_commas_and_line_ends_survive(tmp_path):
+    odd = some(1)
+    odd = Scores(**{**vars(odd), "names": ('a,"b"\nc.png',)})
+    found = scores.parse(*stored(tmp_path, {"test": odd}), "test")
+    assert found.names == odd.names
+
+
+def test_a_film_without_a_hash_is_no_table(tmp_path):
+    table, _ = stored(tmp_path, {"test": some()})
+    with pytest.raises(KeyError):
+        scores.parse(table, "film,sha256,split\n", "test")
+
+
+@pytest.mark.parametrize("row", ["test,a/f0.png", "test,a/f0.png,p,,1,0.5,0.6,9,9"])
+def test_a_row_shorter_or_longer_than_the_header_is_no_table(tmp_path, row):
+    table, split = stored(tmp_path, {"test": some()})
+    with pytest.raises(ValueError, match="literal|Expected 7 fields"):
+        scores.parse(f"{table}{row}\n", split, "test")
+
+
+def test_rows_that_are_all_longer_than_the_header_are_no_table(tmp_path):
+    table, split = stored(tmp_path, {"test": some()})
+    header, rows = table.split("\n", 1)
+    longer = "\n".join([header, *(f"{row},9" for row in rows.splitlines())])
+    with pytest.raises(ValueError, match="rows as long"):
+        scores.parse(longer, split, "test")
+
+
+@pytest.mark.parametrize("name", ["NA", "null", "", "1", "1e5", " f", "#f", "-"])
+def test_names_stay_the_text_that_they_are(tmp_path, name):
+    odd = Scores(**{**vars(some(1)), "names": (name,), "patients": (name,)})
+    found = scores.parse(*stored(tmp_path, {"test": odd}), "test")
+    assert (found.names, found.patients) == ((name,), (name,))
+
+
+def test_rows_are_taken_in_the_order_asked_for():
+    part = some(pixels=np.arange(4.0)).rows(np.array([2, 0]))
+    assert part.names == ("a/f2.png", "a/f0.png")
+    assert part.labels.tolist() == [0, 0]
+    assert part.pixels.tolist() == [2, 0]
