@@ -22,7 +22,7 @@ from cxr.evaluation import (
 )
 from cxr.evaluation.inputs import Floats
 from cxr.registry import Card
-from cxr.scores import Scores
+from cxr.scores import Scores, shared_rows
 
 DECISION_GRID = np.arange(1, 100) / 100
 
@@ -225,26 +225,20 @@ def scored_splits(models_dir: Path, card: Card) -> tuple[str, ...]:
 def shared_lines(scores: Mapping[str, Scores]) -> dict[str, CurveLines]:
     """Returns the curves of several models on the films that all of them scored.
 
-    Films are the same when their files are equal byte for byte and have the same label.
-    Empty if there are none.
+    Empty if there are no such films.
 
     Args:
         scores: of each model, by its id.
     """
-    rows = {
-        name: {key: i for i, key in enumerate(zip(s.sha256, s.labels, strict=True))}
-        for name, s in scores.items()
-    }
-    shared = sorted(set.intersection(*(set(found) for found in rows.values())))
-    if not shared:
+    rows = shared_rows(tuple(scores.values()))
+    if not rows[0].size:
         return {}
-    lines = {}
-    for name, s in scores.items():
-        chosen = [rows[name][key] for key in shared]
-        lines[name] = evaluation.thinned(
+    return {
+        name: evaluation.thinned(
             evaluation.operating_points(s.labels[chosen], s.probabilities[chosen])
         )
-    return lines
+        for (name, s), chosen in zip(scores.items(), rows, strict=True)
+    }
 
 
 def _percent(share: float) -> str:

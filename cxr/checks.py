@@ -29,10 +29,10 @@ from cxr.evaluation import Estimate
 from cxr.exploration import Measurement, Survey
 from cxr.integrity import Finding, Integrity
 from cxr.registry import Scores
-from cxr.runs import TrainConfig
+from cxr.runs import Heartbeat, TrainConfig
 from cxr.shortcuts import ShortcutAudit
 
-STATUS, REPORT, PARTIAL = "status.json", "report.json", "measured.npz"
+REPORT, PARTIAL = "report.json", "measured.npz"
 BEAT_SECONDS = 1.0
 PARTIAL_SECONDS = 60.0
 # The longest that a check of very many films says nothing: one figure's prediction.
@@ -218,21 +218,18 @@ class _Folder:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._status: dict[str, Any] = {}
+        self._heartbeat = Heartbeat(folder, every=BEAT_SECONDS)
         with _writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
 
     def stage(self, stage: str, *, done: int = 0, total: int = 0) -> None:
-        self._write(
-            {"stage": stage, "done": done, "total": total, "patience": LONG_SILENCE}
-        )
+        with _writing(self.folder):
+            self._heartbeat.stage(stage, done=done, total=total, patience=LONG_SILENCE)
 
     def beat(self, done: int, total: int) -> None:
         """Says that the check lives and how far it is, at most every second."""
-        if time.time() - self._status["updated"] >= BEAT_SECONDS:
-            self._write(
-                self._status | {"done": done, "total": total, "patience": LONG_SILENCE}
-            )
+        with _writing(self.folder):
+            self._heartbeat.beat(done=done, total=total)
 
     def keep(self, survey: Survey, source: Path, name: str) -> None:
         with _writing(self.folder):
@@ -249,11 +246,6 @@ class _Folder:
                 if path.name != name:
                     path.unlink(missing_ok=True)
         self.stage(DONE, done=len(check.survey.films), total=len(check.survey.films))
-
-    def _write(self, status: dict[str, Any]) -> None:
-        self._status = status | {"updated": time.time(), "pid": os.getpid()}
-        with _writing(self.folder):
-            documents.replace(self.folder / STATUS, self._status)
 
 
 @contextmanager

@@ -5,14 +5,37 @@ import math
 import os
 import uuid
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import dacite
 
+_Kind = TypeVar("_Kind")
 # A document as a dataclass: nothing unknown, nothing missing, null for a nan.
-STRICT = dacite.Config(
+_STRICT = dacite.Config(
     strict=True, cast=[tuple], type_hooks={float: lambda value: _number(value)}
 )
+
+
+def parse(text: str, kind: type[_Kind]) -> _Kind:
+    """Returns the document in a text as such a dataclass.
+
+    Raises:
+        ValueError: it is none: no JSON, or other fields than the dataclass has.
+    """
+    try:
+        return dacite.from_dict(kind, json.loads(text), _STRICT)
+    except (TypeError, AttributeError, RecursionError, dacite.DaciteError) as error:
+        raise ValueError(f"expected a document of {kind.__name__}: {error}") from error
+
+
+def read(path: Path, kind: type[_Kind]) -> _Kind:
+    """Returns the document in a file as such a dataclass.
+
+    Raises:
+        OSError: the file can't be read.
+        ValueError: it holds no such document.
+    """
+    return parse(path.read_text(encoding="utf-8"), kind)
 
 
 def plain(value: Any) -> Any:

@@ -60,7 +60,8 @@ def create(models_dir: Path, ids: Sequence[str]) -> str:
             scores.write(draft, shared)
             scores.write_split(draft, _split_rows(models_dir, cards, shared))
             _write_golden(draft, models_dir, cards, chosen)
-            card = _card(cards, shared, chosen, _new_id(models_dir), draft)
+            model_id = registry.new_id(models_dir, ARCHITECTURE)
+            card = _card(cards, shared, chosen, model_id, draft)
             documents.replace(draft / registry.CARD, asdict(card))
             draft.rename(models_dir / card.model_id)
         finally:
@@ -93,21 +94,13 @@ def _cards(models_dir: Path, ids: Sequence[str]) -> list[Card]:
 def _shared(models_dir: Path, cards: Sequence[Card], split: str) -> Scores:
     """Returns the films that are in this split of every member, with mean logits."""
     tables = [registry.read_scores(models_dir, card, split) for card in cards]
-    rows = [
-        {
-            film: row
-            for row, film in enumerate(zip(t.sha256, t.labels.tolist(), strict=True))
-        }
-        for t in tables
-    ]
-    common = sorted(set.intersection(*(set(found) for found in rows)))
-    if {label for _, label in common} != {0, 1}:
+    chosen = scores.shared_rows(tables)
+    if len(set(tables[0].labels[chosen[0]].tolist())) < 2:
         raise ModelError(
             f"The models have no films of both classes in common in their {split} "
             "split: train them on the same data with the same seed.",
             code="no-shared-films",
         )
-    chosen = [np.array([found[film] for film in common]) for found in rows]
     logits = [
         card.calibration.scaled(table.logits[order])
         for card, table, order in zip(cards, tables, chosen, strict=True)
@@ -280,12 +273,3 @@ def _common_age(cards: Sequence[Card]) -> tuple[float, float] | None:
 
 def _joined(texts: Iterable[str]) -> str:
     return "; ".join(dict.fromkeys(texts))
-
-
-def _new_id(models_dir: Path) -> str:
-    stem = f"ensemble-{datetime.now(UTC):%Y-%m-%d}"
-    taken = {path.name for path in models_dir.iterdir()}
-    number = 1
-    while f"{stem}-{number}" in taken:
-        number += 1
-    return f"{stem}-{number}"

@@ -6,20 +6,16 @@ stopped at any moment and goes on with the films that are missing. The model's s
 threshold is used and stays as it is.
 """
 
-import hashlib
 import json
 import logging
-import re
 import sys
-import time
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TextIO
 
-import dacite
 import numpy as np
 
 from cxr import (
@@ -30,6 +26,7 @@ from cxr import (
     evaluation,
     inference,
     registry,
+    runs,
     scores,
     scoring,
 )
@@ -39,6 +36,7 @@ from cxr.decoding import DecoderPool
 from cxr.errors import DatasetError, ImageError, JobError
 from cxr.evaluation import Estimate, Evaluation, UndefinedMetricWarning
 from cxr.inference import Model
+from cxr.runs import Heartbeat
 from cxr.scores import Scores
 from cxr.scoring import Outcome
 
@@ -46,20 +44,14 @@ logger = logging.getLogger(__name__)
 
 SPLIT = "local"
 VALIDATED = "validate"  # the action in the audit trail
-CONFIG, STATUS, PROGRESS, REPORT = (
-    "config.json",
-    "status.json",
-    "progress.jsonl",
-    "report.json",
-)
-BEAT_SECONDS = 2.0
+CONFIG, PROGRESS, REPORT = "config.json", "progress.jsonl", "report.json"
 LOADING, SCORING, REPORTING, DONE = (
     "loading the model",
     "scoring",
     "reporting",
     "done",
 )
-STAGES = (LOADING, SCORING, REPORTING, DONE)
+LONG_SILENCE = 300.0  # loading a model; intervals of very many films
 
 # What the films of a hospital have to show. The numbers of films are those below which
 # a validation says little (Vergouwe et al., J. Clin. Epidemiol. 58 (2005) 475-483;
@@ -87,23 +79,6 @@ class Config:
     model_id: str
     model_sha256: str
     limit: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Status:
-    """How far a validation is.
-
-    Attributes:
-        stage: one of `STAGES`.
-        updated: seconds since 1970; a living one says something every few seconds.
-        done: films scored or refused.
-        total: films of the folder; 0 before they were counted.
-    """
-
-    stage: str
-    updated: float
-    done: int = 0
-    total: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,7 +167,7 @@ def create(
     """
     try:
         queue.mkdir(parents=True, exist_ok=True)
-        folder = _claimed(queue)
+        folder = runs.claim(queue)
     except OSError as error:
         raise _unwritable(error) from error
     begin(folder, models_dir, source=source, model_id=model_id, limit=limit)
@@ -286,28 +261,11 @@ def read_config(folder: Path) -> Config:
         JobError: the folder holds no validation.
     """
     try:
-        content = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-        return dacite.from_dict(Config, content, documents.STRICT)
-    except (
-        OSError,
-        ValueError,
-        TypeError,
-        AttributeError,
-        dacite.DaciteError,
-    ) as error:
+        return documents.read(folder / CONFIG, Config)
+    except (OSError, ValueError) as error:
         raise JobError(
             f"{folder.name} holds no validation of a model.", code="no-validation"
         ) from error
-
-
-def read_status(folder: Path) -> Status | None:
-    """Returns how far a validation is, None if it has not said anything yet."""
-    try:
-        content = json.loads((folder / STATUS).read_text(encoding="utf-8"))
-        known = {field.name for field in fields(Status)}
-        return Status(**{k: v for k, v in content.items() if k in known})
-    except (OSError, ValueError, TypeError, AttributeError):
-        return None
 
 
 def read_report(folder: Path) -> Report:
@@ -317,15 +275,8 @@ def read_report(folder: Path) -> Report:
         JobError: there is none yet, or it can't be read.
     """
     try:
-        content = json.loads((folder / REPORT).read_text(encoding="utf-8"))
-        return dacite.from_dict(Report, content, documents.STRICT)
-    except (
-        OSError,
-        ValueError,
-        TypeError,
-        AttributeError,
-        dacite.DaciteError,
-    ) as error:
+        return documents.read(folder / REPORT, Report)
+    except (OSError, ValueError) as error:
         raise JobError(
             f"{folder.name} has no report that can be read.", code="no-report"
         ) from error
@@ -378,8 +329,8 @@ def bars_for(
 
 def _run(folder: Path, models_dir: Path, workers: int, threads: int) -> Report:
     config = read_config(folder)
-    heart = _Heart(folder)
-    heart.beat(LOADING)
+    heart = Heartbeat(folder)
+    heart.stage(LOADING, patience=LONG_SILENCE)
     limit = Path(config.limit) if config.limit else None
     films = data.scan(Path(config.data), limit=limit)
     model = inference.load(models_dir, config.model_id, threads=threads)
@@ -391,7 +342,7 @@ def _run(folder: Path, models_dir: Path, workers: int, threads: int) -> Report:
         )
     stamps = {film.name: _stamp(film) for film in films}
     lines = {k: v for k, v in _done(folder).items() if v.stamp == stamps.get(k)}
-    heart.beat(SCORING, done=len(lines), total=len(films))
+    heart.stage(SCORING, done=len(lines), total=len(films))
     waiting = [film for film in films if film.name not in lines]
     with (
         (folder / PROGRESS).open("a", encoding="utf-8") as progress,
@@ -400,43 +351,13 @@ def _run(folder: Path, models_dir: Path, workers: int, threads: int) -> Report:
         for line in _scored(model, pool, waiting, stamps):
             lines[line.name] = line
             _append(progress, line)
-            heart.beat(SCORING, done=len(lines), total=len(films))
-    heart.beat(REPORTING, done=len(films), total=len(films))
+            heart.beat(done=len(lines))
+    whole = {"done": len(films), "total": len(films)}
+    heart.stage(REPORTING, **whole, patience=LONG_SILENCE)
     report = _report(folder, config, model, films, lines, models_dir)
     documents.replace(folder / REPORT, asdict(report))
-    heart.beat(DONE, done=len(films), total=len(films))
+    heart.stage(DONE, **whole)
     return report
-
-
-class _Heart:
-    """Says in `status.json` that the work goes on, every few seconds at most."""
-
-    def __init__(self, folder: Path) -> None:
-        self._file = folder / STATUS
-        self._last: Status | None = None
-
-    def beat(self, stage: str, *, done: int = 0, total: int = 0) -> None:
-        now = Status(stage=stage, updated=time.time(), done=done, total=total)
-        last = self._last
-        if last and last.stage == stage and now.updated - last.updated < BEAT_SECONDS:
-            return
-        if last is None or last.stage != stage:
-            logger.info("%s, %d of %d films done", stage, done, total)
-        self._last = now
-        documents.replace(self._file, asdict(now))
-
-
-def _claimed(queue: Path) -> Path:
-    stem = f"{datetime.now(UTC):%Y-%m-%d}"
-    taken = [re.fullmatch(rf"{stem}-(\d+)", path.name) for path in queue.iterdir()]
-    number = max((int(match[1]) for match in taken if match), default=0)
-    while True:
-        number += 1
-        try:
-            (queue / f"{stem}-{number}").mkdir()
-        except FileExistsError:
-            continue
-        return queue / f"{stem}-{number}"
 
 
 def _unwritable(error: OSError) -> JobError:
@@ -463,8 +384,8 @@ def _done(folder: Path) -> dict[str, _Line]:
     found = {}
     for row in text.splitlines():
         try:
-            line = dacite.from_dict(_Line, json.loads(row), documents.STRICT)
-        except (ValueError, TypeError, AttributeError, dacite.DaciteError):
+            line = documents.parse(row, _Line)
+        except ValueError:
             continue
         found[line.name] = line
     return found
@@ -476,35 +397,33 @@ def _scored(
     films: Sequence[LabelledFilm],
     stamps: dict[str, tuple[int, int]],
 ) -> Iterator[_Line]:
-    digests: list[str] = []
-
-    def hashed() -> Iterator[bytes | ImageError]:
-        for content in scoring.contents(film.path for film in films):
-            read = b"" if isinstance(content, ImageError) else content
-            digests.append(hashlib.sha256(read).hexdigest() if read else "")
-            yield content
-
-    outcomes = scoring.score(model, pool, hashed())
-    for i, (film, outcome) in enumerate(zip(films, outcomes, strict=True)):
-        yield _line(film, outcome, digests[i], stamps[film.name])
+    outcomes = scoring.score(model, pool, scoring.contents(film.path for film in films))
+    for film, outcome in zip(films, outcomes, strict=True):
+        yield _line(film, outcome, stamps[film.name])
 
 
-def _line(
-    film: LabelledFilm, outcome: Outcome, sha256: str, stamp: tuple[int, int]
-) -> _Line:
+def _line(film: LabelledFilm, outcome: Outcome, stamp: tuple[int, int]) -> _Line:
     line = _Line(
         name=film.name,
         stamp=stamp,
-        sha256=sha256,
+        sha256=outcome.sha256,
         logit=float("nan"),
         probability=float("nan"),
         pixels=outcome.pixels or 0,
         refused="",
     )
     if isinstance(outcome.result, ImageError):
-        return replace(line, refused=outcome.result.message)
+        return replace(line, sha256=_sha256(film), refused=outcome.result.message)
     result = outcome.result
     return replace(line, logit=result.logit, probability=result.probability)
+
+
+def _sha256(film: LabelledFilm) -> str:
+    """Returns the hash of a film that can't be scored, empty if it can't be opened."""
+    try:
+        return data.with_hashes([film])[0].sha256
+    except DatasetError:
+        return ""
 
 
 def _append(progress: TextIO, line: _Line) -> None:

@@ -5,14 +5,11 @@ entry of the audit trail. Only a file that says what the trail says is offered. 
 belongs to one network: it does not pass to another model that was given the same name.
 """
 
-import json
 import math
 import secrets
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-
-import dacite
 
 from cxr import audit, documents, registry
 from cxr.audit import Entry
@@ -166,13 +163,6 @@ def _details(point: StoredPoint) -> dict[str, object]:
 
 def _read(path: Path) -> StoredPoint | None:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        return dacite.from_dict(StoredPoint, content, documents.STRICT)
-    except (
-        OSError,
-        ValueError,
-        TypeError,
-        AttributeError,
-        dacite.DaciteError,
-    ):
+        return documents.read(path, StoredPoint)
+    except (OSError, ValueError):
         return None

@@ -23,7 +23,8 @@ from cxr.audit import Entry
 from cxr.errors import CxrError, ModelError
 from cxr.evaluation import Estimate
 from cxr.evaluation.estimates import proportion
-from cxr.registry import Card, Scores
+from cxr.registry import Card
+from cxr.scores import shared_rows
 from cxr.validation import Comparison
 
 PROMOTED, ACTIVATED, ROLLED_BACK = "promote", "activate", "roll back"
@@ -449,27 +450,14 @@ _HOW_TO_COMPARE = (
 def _same_films(
     models_dir: Path, card: Card, active: Card
 ) -> tuple[NDArray[np.int64], NDArray[np.str_], list[NDArray[np.bool_]]]:
-    """Returns labels, patients and both models' calls on the films held out from both.
-
-    In the order of the candidate's table; films are the same when `validation.compare`
-    takes them for the same.
-    """
+    """Returns labels, patients and both models' calls on the films that both have."""
     a, b = (registry.read_scores(models_dir, c, "test") for c in (card, active))
-    # Byte-equal copies count once.
-    row_of, mine = (
-        {film: row for row, film in enumerate(_films(scores))} for scores in (b, a)
-    )
-    pairs = [(row, row_of[film]) for film, row in mine.items() if film in row_of]
-    rows = np.array(pairs, np.int64).reshape(-1, 2)
+    mine, theirs = shared_rows((a, b))
     calls = [
-        a.probabilities[rows[:, 0]] >= card.threshold.value,
-        b.probabilities[rows[:, 1]] >= active.threshold.value,
+        a.probabilities[mine] >= card.threshold.value,
+        b.probabilities[theirs] >= active.threshold.value,
     ]
-    return a.labels[rows[:, 0]], np.array(a.patients)[rows[:, 0]], calls
-
-
-def _films(scores: Scores) -> list[tuple[str, int]]:
-    return list(zip(scores.sha256, map(int, scores.labels), strict=True))
+    return a.labels[mine], np.array(a.patients)[mine], calls
 
 
 def _same_films_gate(n: int, n_ill: int, enough: bool) -> Gate:

@@ -169,7 +169,7 @@ def publish(
                 network.name,
                 scored,
                 chosen,
-                model_id=_new_id(network.name, models_dir),
+                model_id=registry.new_id(models_dir, _short(network.name)),
                 films=films,
                 fingerprint=fingerprint,
                 training={**config, "seconds": round(seconds)},
@@ -449,11 +449,5 @@ def _write_subtypes(
     return record
 
 
-def _new_id(architecture: str, models_dir: Path) -> str:
-    short = SHORT_NAMES.get(architecture, architecture.removeprefix("efficientnet-"))
-    stem = f"{short}-{datetime.now(UTC):%Y-%m-%d}"
-    taken = {path.name for path in models_dir.iterdir()}
-    number = 1
-    while f"{stem}-{number}" in taken:
-        number += 1
-    return f"{stem}-{number}"
+def _short(architecture: str) -> str:
+    return SHORT_NAMES.get(architecture, architecture.removeprefix("efficientnet-"))

@@ -16,9 +16,8 @@ import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
-
-import dacite
 
 from cxr import disk, documents, scores
 from cxr.errors import CxrError, ModelError
@@ -275,9 +274,8 @@ def read_card(models_dir: Path, model_id: str) -> Card:
         )
     try:
         with (folder / CARD).open(encoding="utf-8") as file:
-            content = json.loads(file.read(MAX_CARD_CHARACTERS))
-        card = dacite.from_dict(Card, content, documents.STRICT)
-    except (*_UNREADABLE, dacite.DaciteError) as error:
+            card = documents.parse(file.read(MAX_CARD_CHARACTERS), Card)
+    except _UNREADABLE as error:
         raise ModelError(
             f"The card of model {model_id} is damaged.", code="damaged-card"
         ) from error
@@ -319,6 +317,16 @@ def folder_of(models_dir: Path, model_id: str) -> Path:
     if not is_model_id(model_id):
         raise ModelError(f"{model_id[:80]!r} is not a model id.", code="no-such-model")
     return models_dir / model_id
+
+
+def new_id(models_dir: Path, kind: str) -> str:
+    """Returns a name for a new model that no other has: kind, day and a number."""
+    stem = f"{kind}-{datetime.now(UTC):%Y-%m-%d}"
+    taken = {path.name for path in models_dir.iterdir()}
+    number = 1
+    while f"{stem}-{number}" in taken:
+        number += 1
+    return f"{stem}-{number}"
 
 
 def is_model_id(text: str) -> bool:

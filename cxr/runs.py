@@ -215,7 +215,7 @@ def create(runs_dir: Path, config: TrainConfig) -> Path:
     """
     try:
         runs_dir.mkdir(parents=True, exist_ok=True)
-        folder = _claimed(runs_dir)
+        folder = claim(runs_dir)
         documents.replace(folder / CONFIG, asdict(config))
     except OSError as error:
         raise JobError(
@@ -226,22 +226,73 @@ def create(runs_dir: Path, config: TrainConfig) -> Path:
     return folder
 
 
+def claim(queue: Path) -> Path:
+    """Returns a new folder for a job, named by the day and a number.
+
+    Two callers at the same time get two folders.
+
+    Raises:
+        OSError: it can't be made.
+    """
+    stem = f"{datetime.now(UTC):%Y-%m-%d}"
+    taken = [re.fullmatch(rf"{stem}-(\d+)", path.name) for path in queue.iterdir()]
+    number = max((int(match[1]) for match in taken if match), default=0)
+    while True:
+        number += 1
+        try:
+            (queue / f"{stem}-{number}").mkdir()
+        except FileExistsError:
+            continue
+        return queue / f"{stem}-{number}"
+
+
+class Heartbeat:
+    """What a job says of itself in `status.json` while it works."""
+
+    def __init__(self, folder: Path, *, every: float | None = None) -> None:
+        """Says nothing yet.
+
+        `folder` is where it is said, and `every` the least seconds between two beats,
+        None for `BEAT_SECONDS`.
+        """
+        self.folder = folder
+        self._every = BEAT_SECONDS if every is None else every
+        self._said: dict[str, Any] = {}
+
+    def stage(self, stage: str, **facts: Any) -> None:
+        """Says that a stage begins and what is known of it, at once."""
+        logger.info("%s", stage)
+        # What computes holds for every stage.
+        kept = {k: self._said[k] for k in ("device",) if k in self._said}
+        self._said = {**kept, "stage": stage, **facts}
+        self._write()
+
+    def beat(self, **facts: Any) -> None:
+        """Says that the job lives and how far it is, if the last word is old enough."""
+        self._said |= facts
+        if time.time() - self._said.get("updated", 0) >= self._every:
+            self._write()
+
+    def _write(self) -> None:
+        self._said |= {"updated": time.time(), "pid": os.getpid()}
+        documents.replace(self.folder / STATUS, self._said)
+
+
 class Run:
     """The folder of one run and the files in it, as the run itself writes them."""
 
     def __init__(self, folder: Path) -> None:
         """Creates the folder if it is new.
 
-        `status_folder` is where the run says how far it is, its own folder at first.
+        `heartbeat` says how far the run is, in its own folder at first.
         """
         self.folder = folder
-        self.status_folder = folder
+        self.heartbeat = Heartbeat(folder)
         self.checkpoints = folder / "checkpoints"
         self.best_weights = folder / "checkpoints" / "best.npz"
         self.history_file = folder / HISTORY
         self.checkpoints.mkdir(parents=True, exist_ok=True)
         self.seconds_before = sum(float(row["seconds"]) for row in self.history())
-        self._status: dict[str, Any] = {}
         self.token = self._token()
 
     @property
@@ -286,16 +337,11 @@ class Run:
 
     def stage(self, stage: str, **facts: Any) -> None:
         """Writes `status.json`: a new stage and what is known of it."""
-        logger.info("%s", stage)
-        kept = {k: self._status[k] for k in ("device",) if k in self._status}
-        self._status = {**kept, "stage": stage, **facts}
-        self._write_status()
+        self.heartbeat.stage(stage, **facts)
 
     def beat(self, **facts: Any) -> None:
         """Says that the run lives and how far it is; at most every `BEAT_SECONDS`."""
-        self._status |= {"patience": 0.0, **facts}
-        if time.time() - self._status.get("updated", 0) >= BEAT_SECONDS:
-            self._write_status()
+        self.heartbeat.beat(**{"patience": 0.0, **facts})
 
     def history(self) -> list[dict[str, str]]:
         """Returns the rows of `history.csv`, none if there is no such file yet."""
@@ -313,26 +359,9 @@ class Run:
         draft.replace(self.history_file)
         logger.info("%s", json.dumps(row))
 
-    def _write_status(self) -> None:
-        self._status |= {"updated": time.time(), "pid": os.getpid()}
-        documents.replace(self.status_folder / STATUS, self._status)
-
     def _token(self) -> str:
         # Goes on the card: a run that is resumed finds the model it has registered.
         path = self.folder / "token.json"
         if not path.is_file():
             documents.replace(path, secrets.token_hex(8))
         return str(json.loads(path.read_text(encoding="utf-8")))
-
-
-def _claimed(runs_dir: Path) -> Path:
-    stem = f"{datetime.now(UTC):%Y-%m-%d}"
-    taken = [re.fullmatch(rf"{stem}-(\d+)", path.name) for path in runs_dir.iterdir()]
-    number = max((int(match[1]) for match in taken if match), default=0)
-    while True:
-        number += 1
-        try:
-            (runs_dir / f"{stem}-{number}").mkdir()
-        except FileExistsError:
-            continue
-        return runs_dir / f"{stem}-{number}"

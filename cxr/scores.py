@@ -7,7 +7,7 @@ the films of a hospital; whoever can show the one can show the other.
 import csv
 import io
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -102,6 +102,26 @@ def parse(scores_text: str, split_text: str, split: str) -> Scores | None:
         subtypes=tuple(table["subtype"]),
         pixels=pixels,
     )
+
+
+def shared_rows(tables: Sequence[Scores]) -> list[NDArray[np.int64]]:
+    """Returns where in each table the films are that all of them have, in one order.
+
+    Films are the same when their files are equal byte for byte and have the same label;
+    names may be the same in two data folders. Copies within a table count once.
+
+    Returns:
+        For each table `int64`, shape `(shared,)`.
+    """
+    rows = [
+        {
+            film: row
+            for row, film in enumerate(zip(t.sha256, t.labels.tolist(), strict=True))
+        }
+        for t in tables
+    ]
+    shared = sorted(set.intersection(*(set(found) for found in rows)))
+    return [np.array([found[film] for film in shared], np.int64) for found in rows]
 
 
 def _score_rows(split: str, scores: Scores) -> Iterable[tuple[object, ...]]:

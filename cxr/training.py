@@ -100,7 +100,7 @@ def measure(config: TrainConfig, folder: Path, cache_dir: Path) -> Speeds:
     with tempfile.TemporaryDirectory(dir=folder) as name, disk.writing(folder):
         scratch = Path(name)
         run = Run(scratch)
-        run.status_folder = folder
+        run.heartbeat.folder = folder
         _train(small, run, films, scratch / "models", scratch / "cache")
         [speeds] = estimate.read(scratch / "cache")
         estimate.store(cache_dir, speeds)

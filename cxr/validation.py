@@ -16,7 +16,7 @@ from cxr.decoding import DecoderPool
 from cxr.errors import CxrError, DatasetError, ImageError
 from cxr.evaluation import AucComparison, DecisionComparison, Evaluation
 from cxr.inference import Model
-from cxr.registry import Scores
+from cxr.scores import shared_rows
 
 HELD_OUT = "held-out"
 
@@ -122,8 +122,7 @@ def validate(
 def compare(models_dir: Path, first: str, second: str) -> Comparison:
     """Returns two registered models side by side, from their stored test scores.
 
-    Films are the same when their files are equal byte for byte and have the same label;
-    names may be the same in two data folders.
+    Which films are the same, `scores.shared_rows` says.
 
     Raises:
         ModelError: a model is missing or damaged.
@@ -131,20 +130,18 @@ def compare(models_dir: Path, first: str, second: str) -> Comparison:
     """
     cards = [registry.read_card(models_dir, name) for name in (first, second)]
     a, b = (registry.read_scores(models_dir, card, "test") for card in cards)
-    found = [_rows(a), _rows(b)]
-    shared = sorted(found[0].keys() & found[1].keys())
-    if not shared:
+    rows = shared_rows((a, b))
+    if not rows[0].size:
         raise CxrError(
             f"{first} and {second} were tested on different films.",
             code="no-shared-films",
         )
-    rows = [[where[film] for film in shared] for where in found]
     labels, patients = a.labels[rows[0]], np.array(a.patients)[rows[0]]
     scores = [a.probabilities[rows[0]], b.probabilities[rows[1]]]
     thresholds = [card.threshold.value for card in cards]
     decisions = [(s >= t).astype(int) for s, t in zip(scores, thresholds, strict=True)]
     return Comparison(
-        films=len(shared),
+        films=rows[0].size,
         evaluations={
             card.model_id: evaluation.evaluate(
                 labels, s, threshold=card.threshold.value, groups=patients
@@ -154,12 +151,3 @@ def compare(models_dir: Path, first: str, second: str) -> Comparison:
         auc=evaluation.delong_test(labels, *scores, groups=patients),
         decisions=evaluation.mcnemar_test(labels, *decisions, groups=patients),
     )
-
-
-def _rows(scores: Scores) -> dict[tuple[str, int], int]:
-    return {
-        (sha256, int(label)): row
-        for row, (sha256, label) in enumerate(
-            zip(scores.sha256, scores.labels, strict=True)
-        )
-    }

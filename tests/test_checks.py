@@ -9,7 +9,7 @@ import pytest
 from films import as_jpeg, as_png, chest_phantom
 from tiny_model import PoolHere, register_tiny_model
 
-from cxr import checks, data, exploration
+from cxr import checks, data, documents, exploration, runs
 from cxr.checks import Check
 from cxr.errors import CxrError, DatasetError
 
@@ -75,13 +75,14 @@ def test_the_folder_holds_a_last_heartbeat_and_one_survey(films_dir, tmp_path):
 def test_every_stage_is_announced_in_order(films_dir, tmp_path, monkeypatch):
     seen: list[str] = []
     monkeypatch.setattr("cxr.checks.BEAT_SECONDS", 0.0)
-    written = checks._Folder._write
+    written = documents.replace
 
-    def write(self, status):
-        seen.append(status["stage"])
-        written(self, status)
+    def replace(path, content):
+        if path.name == runs.STATUS:
+            seen.append(content["stage"])
+        written(path, content)
 
-    monkeypatch.setattr("cxr.checks._Folder._write", write)
+    monkeypatch.setattr(documents, "replace", replace)
     checked(films_dir, tmp_path / "kept")
     assert tuple(dict.fromkeys(seen)) == checks.STAGES
     assert seen.count(checks.MEASURING) > 10

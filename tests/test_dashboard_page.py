@@ -22,6 +22,7 @@ from cxr import (
     local_validation,
     operating_store,
     registry,
+    runs,
 )
 from cxr.config import ROOT
 from ui import dashboard_report, dashboard_source, wording
@@ -211,7 +212,7 @@ class TestNothingIsTypedIn:
                 other="",
                 splits=("test", "validation"),
             )
-            view = found.overview.at(0.4, prevalence=0.2)
+            view = source.appraisal.overview.at(0.4, prevalence=0.2)
             figures = dashboard_report.moving(source, view, ink="#000000")
             figures["Calibration"] = dashboard_report.reliability(found)
             return {title: figure.to_json() for title, figure in figures.items()}
@@ -294,22 +295,24 @@ class TestChoices:
         assert "– Not measured: check the model's data folder" in words(page())
 
 
+def source_of(card, scores, *, films, other):
+    return dashboard_source.Source(
+        card=card,
+        films=films,
+        scores=scores,
+        appraisal=appraisal.appraise(scores, card, films=f"{films} films", pixels={}),
+        other=other,
+        splits=("test", "validation"),
+    )
+
+
 class TestReport:
     def test_is_one_file_with_every_figure_and_no_film(self, models_dir, monkeypatch):
         card = registry.read_card(models_dir, "tiny-1")
         limits = ("<script>alert(1)</script>",)
         card = replace(card, limits=limits)
-        scores = scores_of(models_dir)
-        found = appraisal.appraise(scores, card, films="test films", pixels={})
-        source = dashboard_source.Source(
-            card=card,
-            films="test",
-            scores=scores,
-            appraisal=found,
-            other="",
-            splits=("test", "validation"),
-        )
-        view = found.overview.at(0.4, prevalence=0.2)
+        source = source_of(card, scores_of(models_dir), films="test", other="")
+        view = source.appraisal.overview.at(0.4, prevalence=0.2)
         text = dashboard_report.html(source, view)
         assert text.count("Plotly.newPlot(") >= 9
         assert not re.search("<(script|link|img)[^>]+(src|href)=.https?:", text)
@@ -321,17 +324,11 @@ class TestReport:
 
     def test_holds_the_comparison_that_the_page_shows(self, models_dir):
         card = register_tiny_model(models_dir, "tiny-2")
-        scores = scores_of(models_dir)
-        found = appraisal.appraise(scores, card, films="validation films", pixels={})
-        source = dashboard_source.Source(
-            card=card,
-            films="validation",
-            scores=scores,
-            appraisal=found,
-            other="tiny-1",
-            splits=("test", "validation"),
+        source = source_of(
+            card, scores_of(models_dir), films="validation", other="tiny-1"
         )
-        text = dashboard_report.html(source, found.overview.at(0.4, prevalence=0.2))
+        view = source.appraisal.overview.at(0.4, prevalence=0.2)
+        text = dashboard_report.html(source, view)
         assert "<h2>tiny-2 and tiny-1 on the same films</h2>" in text
         assert "200 films that both were tested on" in text
         assert dashboard_source.CAUTIONS["validation"] in text
@@ -375,11 +372,11 @@ class TestLocalValidation:
             card=registry.read_card(models_dir, "tiny-1"),
             films=f"local:{job.name}",
             scores=local_validation.read_scores(job.folder),
-            appraisal=(found := self.appraised(models_dir, job)),
+            appraisal=self.appraised(models_dir, job),
             other="",
             splits=("test", "validation"),
         )
-        view = found.overview.at(0.4, prevalence=0.5)
+        view = source.appraisal.overview.at(0.4, prevalence=0.5)
         text = dashboard_report.html(source, view)
         assert "Local validation: no-go" in text
         assert "At least 100 pneumonia films." in text
@@ -395,7 +392,7 @@ class TestLocalValidation:
     ):
         held, stopped = self.job(models_dir, hospital, queue, monkeypatch), []
         status = {"stage": "scoring", "updated": time.time(), "done": 2, "total": 8}
-        (held.folder / local_validation.STATUS).write_text(json.dumps(status))
+        (held.folder / runs.STATUS).write_text(json.dumps(status))
         monkeypatch.setattr(jobs, "stop", stopped.append)
         at = page()
         line = at.get("progress")[0].proto.text

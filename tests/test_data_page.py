@@ -13,7 +13,7 @@ from films import as_jpeg, as_png, chest_phantom
 from streamlit.testing.v1 import AppTest
 from tiny_model import PoolHere, register_tiny_model
 
-from cxr import checks, documents, exploration, film_table, jobs, shortcuts
+from cxr import checks, documents, exploration, film_table, jobs, runs, shortcuts
 from cxr.config import ROOT
 from ui import data_charts, findings, measures
 
@@ -289,7 +289,7 @@ class TestChecking:
         """Makes the check of `films` a job in this state."""
         folder = place.folder("films")
         folder.mkdir(parents=True)
-        documents.replace(folder / checks.STATUS, status)
+        documents.replace(folder / runs.STATUS, status)
         command = ("python", "-m", "cxr", "check", str(place.data / "films"))
         job = jobs.Job(
             folder=folder, name=folder.name, command=command, created=0.0, **fields

@@ -4,6 +4,7 @@ import json
 import math
 import os
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -66,3 +67,40 @@ def test_many_writers_leave_one_whole_version(tmp_path):
         assert list(done) == [None] * 40
     assert len(set(json.loads(path.read_text())["n"])) == 1
     assert list(tmp_path.iterdir()) == [path]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    name: str
+    value: float
+
+
+class TestRead:
+    def test_gives_back_what_was_written(self, tmp_path):
+        path = tmp_path / "document.json"
+        documents.replace(path, {"name": "a", "value": 2})
+        assert documents.read(path, Kind) == Kind(name="a", value=2.0)
+        documents.replace(path, {"name": "a", "value": math.nan})
+        assert math.isnan(documents.read(path, Kind).value)
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "",
+            "[",
+            "[]",
+            "null",
+            '{"name": "a"}',
+            '{"name": "a", "value": "2"}',
+            '{"name": 1, "value": 2}',
+            '{"name": "a", "value": 2, "more": 3}',
+            "[" * 100_000,
+        ],
+    )
+    def test_what_is_no_such_document_is_named(self, text):
+        with pytest.raises(ValueError, match="expected a document of Kind|JSON|Expect"):
+            documents.parse(text, Kind)
+
+    def test_a_missing_file_is_an_error_of_the_system(self, tmp_path):
+        with pytest.raises(OSError, match="No such file"):
+            documents.read(tmp_path / "none.json", Kind)

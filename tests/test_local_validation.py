@@ -11,7 +11,7 @@ import pytest
 from films import as_png, chest_phantom
 from tiny_model import PoolHere, register_tiny_model
 
-from cxr import data, evaluation, local_validation, registry
+from cxr import data, evaluation, local_validation, registry, runs
 from cxr.errors import DatasetError, JobError, ModelError
 
 
@@ -136,7 +136,7 @@ class TestRun:
         )
 
     def test_says_that_it_is_done(self, done):
-        status = local_validation.read_status(done)
+        status = runs.read_status(done)
         assert (status.stage, status.done, status.total) == ("done", 21, 21)
 
     def test_the_shipped_threshold_stays(self, done, models_dir):
@@ -144,7 +144,7 @@ class TestRun:
 
     def test_goes_on_where_it_was_stopped(self, folder, models_dir, done, monkeypatch):
         scored, real = [], local_validation._scored
-        monkeypatch.setattr(local_validation, "BEAT_SECONDS", 0.0)
+        monkeypatch.setattr(runs, "BEAT_SECONDS", 0.0)
 
         def first(model, pool, films, stamps):
             for i, line in enumerate(real(model, pool, films, stamps)):
@@ -155,7 +155,7 @@ class TestRun:
         monkeypatch.setattr(local_validation, "_scored", first)
         with pytest.raises(KeyboardInterrupt):
             local_validation.run(folder, models_dir)
-        assert local_validation.read_status(folder).done == 7
+        assert runs.read_status(folder).done == 7
         with pytest.raises(JobError, match="no report"):
             local_validation.read_report(folder)
         progress = folder / local_validation.PROGRESS

@@ -1,5 +1,6 @@
 """Scored films as a table, written and read."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -99,3 +100,27 @@ def test_rows_are_taken_in_the_order_asked_for():
     assert part.names == ("a/f2.png", "a/f0.png")
     assert part.labels.tolist() == [0, 0]
     assert part.pixels.tolist() == [2, 0]
+
+
+class TestSharedRows:
+    def test_are_the_films_of_equal_bytes_and_label_in_one_order(self):
+        first = some(6)
+        second = some(6).rows(np.array([5, 1, 3, 0]))
+        rows = scores.shared_rows((first, second))
+        assert [first.sha256[i] for i in rows[0]] == [second.sha256[i] for i in rows[1]]
+        assert {first.sha256[i] for i in rows[0]} == set(second.sha256)
+
+    def test_a_film_of_another_label_is_another_film(self):
+        first = some(4)
+        second = replace(some(4), labels=np.array([0, 0, 0, 1]))
+        rows = scores.shared_rows((first, second))
+        np.testing.assert_array_equal(rows[0], [0, 2, 3])
+        np.testing.assert_array_equal(rows[1], [0, 2, 3])
+
+    def test_copies_within_a_table_count_once(self):
+        twice = some(4).rows(np.array([0, 1, 1, 2]))
+        assert [len(rows) for rows in scores.shared_rows((twice, some(4)))] == [3, 3]
+
+    def test_nothing_in_common_is_empty(self):
+        other = replace(some(2), sha256=("x", "y"))
+        assert [rows.size for rows in scores.shared_rows((some(2), other))] == [0, 0]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from cxr import evaluation, promotion, registry, validation
 from cxr.config import settings
 from cxr.evaluation import Estimate, ReliabilityCurve
-from cxr.registry import Scores
+from cxr.scores import shared_rows
 from cxr.validation import Comparison
 from ui import model_charts, wording
 from ui.metrics_table import METRICS, whole
@@ -89,10 +89,12 @@ def _side_by_side(
     ids = (first, second)
     cards = [registry.read_card(models_dir, model_id) for model_id in ids]
     scores = [registry.read_scores(models_dir, card, "test") for card in cards]
-    rows = _shared_rows(*scores)
-    labels = scores[0].labels[rows[:, 0]]
-    patients = np.array(scores[0].patients)[rows[:, 0]]
-    probabilities = [s.probabilities[rows[:, i]] for i, s in enumerate(scores)]
+    rows = shared_rows(scores)
+    labels = scores[0].labels[rows[0]]
+    patients = np.array(scores[0].patients)[rows[0]]
+    probabilities = [
+        s.probabilities[chosen] for s, chosen in zip(scores, rows, strict=True)
+    ]
     right = [
         (p >= card.threshold.value) == (labels == 1)
         for p, card in zip(probabilities, cards, strict=True)
@@ -106,19 +108,6 @@ def _side_by_side(
             for model_id, p in zip(ids, probabilities, strict=True)
         },
     )
-
-
-def _shared_rows(a: Scores, b: Scores) -> NDArray[np.int64]:
-    """Returns the rows of the films that both tables have, shape `(n, 2)`."""
-    films_a, films_b = (
-        {
-            film: i
-            for i, film in enumerate(zip(s.sha256, s.labels.tolist(), strict=True))
-        }
-        for s in (a, b)
-    )
-    shared = sorted(films_a.keys() & films_b.keys())
-    return np.array([(films_a[film], films_b[film]) for film in shared], np.int64)
 
 
 def _rate_differences(

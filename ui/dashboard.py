@@ -5,8 +5,9 @@ import math
 import plotly.graph_objects as go
 import streamlit as st
 
-from cxr import appraisal_tables
+from cxr import appraisal_tables, operating_store
 from cxr.appraisal import Appraisal
+from cxr.config import settings
 from cxr.evaluation import Estimate, View
 from cxr.registry import Card
 from cxr.shortcuts import ShortcutAudit
@@ -52,7 +53,8 @@ def show_threshold(source: Source) -> None:
         with st.container(horizontal=True, vertical_alignment="center"):
             dashboard_threshold.offer_to_store(source, view.point)
             _show_downloads(source, view)
-        dashboard_threshold.show_stored(source.card)
+        stored = operating_store.points(settings().records_dir, source.card)
+        dashboard_threshold.show_stored(stored)
         drawn = dashboard_report.moving(source, view, ink=theme_colour("textColor"))
         _show_matrix_and_rates(drawn)
         other_films = _show_pairs(drawn, alone=len(_other_splits(source)) < 2)
@@ -60,7 +62,7 @@ def show_threshold(source: Source) -> None:
         dashboard_films.show_films(source, view.point)
         # Both need other films, which may have to be read first: the rest goes ahead.
         with targets:
-            dashboard_threshold.show_targets(source, prevalence)
+            dashboard_threshold.show_targets(source, prevalence, stored)
         with other_films:
             _show_other_films(source, view)
 

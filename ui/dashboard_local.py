@@ -10,7 +10,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from cxr import jobs, local_validation
+from cxr import jobs, local_validation, runs
 from cxr.config import settings
 from cxr.errors import CxrError, JobError
 from cxr.jobs import Job
@@ -210,7 +210,7 @@ def _progress(job: Job) -> tuple[float, str]:
     name = _data_name(job)
     if job.state == jobs.QUEUED:
         return 0.0, f"{name}: waits for another validation (place {job.position})"
-    status = local_validation.read_status(job.folder)
+    status = runs.read_status(job.folder)
     if status is None or status.updated < (job.started or 0):
         return 0.0, f"{name}: starting"
     line = f"{name}: {status.stage}"

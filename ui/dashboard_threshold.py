@@ -5,6 +5,7 @@ stores the threshold as an operating point.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import fields
 
 import streamlit as st
@@ -14,6 +15,7 @@ from cxr.appraisal import Wishes
 from cxr.config import settings
 from cxr.errors import CxrError
 from cxr.evaluation import OperatingPoint
+from cxr.operating_store import StoredPoint
 from cxr.registry import Card
 from ui import wording
 from ui.dashboard_source import VALIDATION, Source, targets_of
@@ -74,13 +76,14 @@ def choose(source: Source) -> tuple[float, float]:
     return threshold, prevalence
 
 
-def show_targets(source: Source, prevalence: float) -> None:
-    """Shows the thresholds that wishes lead to, as buttons."""
+def show_targets(
+    source: Source, prevalence: float, stored: Sequence[StoredPoint]
+) -> None:
+    """Shows the thresholds that wishes lead to, and the newest stored, as buttons."""
     card = source.card
     now = st.session_state[key_of(card)]
     with st.container(horizontal=True, gap="small", vertical_alignment="center"):
         offered = {"Shipped": card.threshold.value}
-        stored = operating_store.points(settings().records_dir, card)
         if stored:
             offered["Stored"] = stored[0].threshold
         if VALIDATION in source.splits:
@@ -129,9 +132,8 @@ def offer_to_store(source: Source, point: OperatingPoint) -> None:
         st.info(stored, icon=":material/bookmark_added:")
 
 
-def show_stored(card: Card) -> None:
+def show_stored(points: Sequence[StoredPoint]) -> None:
     """Shows the operating points that were stored for this model."""
-    points = operating_store.points(settings().records_dir, card)
     if not points:
         return
     with st.expander(f"Stored operating points ({len(points)})"):

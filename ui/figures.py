@@ -178,18 +178,8 @@ def roc(
         [
             _line(name, 1 - lines.specificity, lines.sensitivity, MODEL, "solid"),
             _line("chance", [0, 1], [0, 1], LINE, "dot", hover=None),
-            _place(
-                "shipped",
-                1 - shipped.specificity.value,
-                shipped.sensitivity.value,
-                symbol="diamond-open",
-            ),
-            _place(
-                "threshold",
-                1 - point.specificity.value,
-                point.sensitivity.value,
-                x_interval=point.specificity.through(lambda rate: 1 - rate),
-                y_interval=point.sensitivity,
+            *_operating_points(
+                *((_false_alarms(p), p.sensitivity) for p in (shipped, point))
             ),
         ],
         xaxis={"title": "false alarm rate (1 − specificity)", "range": UNIT},
@@ -217,18 +207,8 @@ def precision_recall(
         [
             _line(name, lines.sensitivity, lines.precision, MODEL, "solid"),
             _line("chance", [0, 1], [prevalence] * 2, LINE, "dot", hover=None),
-            _place(
-                "shipped",
-                shipped.sensitivity.value,
-                shipped.precision.value,
-                symbol="diamond-open",
-            ),
-            _place(
-                "threshold",
-                point.sensitivity.value,
-                point.precision.value,
-                x_interval=point.sensitivity,
-                y_interval=point.precision,
+            *_operating_points(
+                *((p.sensitivity, p.precision) for p in (shipped, point))
             ),
         ],
         xaxis={"title": "sensitivity (recall)", "range": UNIT},
@@ -457,37 +437,40 @@ def _bins(
     }
 
 
-def _place(
-    name: str,
-    x: float,
-    y: float,
-    *,
-    symbol: str = "circle",
-    x_interval: Estimate | None = None,
-    y_interval: Estimate | None = None,
-) -> Trace:
-    trace: Trace = {
+def _operating_points(
+    shipped: tuple[Estimate, Estimate], chosen: tuple[Estimate, Estimate]
+) -> list[Trace]:
+    """Returns the marks of both thresholds on a curve; the chosen has its intervals."""
+    at_shipped = _mark("shipped", *shipped, symbol="diamond-open")
+    at_chosen = _mark("threshold", *chosen, symbol="circle")
+    for axis, value in zip("xy", chosen, strict=True):
+        at_chosen[f"error_{axis}"] = {
+            "type": "data",
+            "symmetric": False,
+            "array": [value.high - value.value],
+            "arrayminus": [value.value - value.low],
+            "thickness": 1.5,
+            "width": 4,
+            "color": ILL,
+        }
+    return [at_shipped, at_chosen]
+
+
+def _mark(name: str, x: Estimate, y: Estimate, *, symbol: str) -> Trace:
+    return {
         "type": "scatter",
         "mode": "markers",
         "name": name,
-        "x": [x],
-        "y": [y],
+        "x": [x.value],
+        "y": [y.value],
         "marker": {"size": 11, "symbol": symbol, "color": ILL, "line": {"width": 2}},
         "hovertemplate": f"{name}<br>%{{x:.3f}} → %{{y:.3f}}<extra></extra>",
         "cliponaxis": False,
     }
-    for axis, value, interval in (("x", x, x_interval), ("y", y, y_interval)):
-        if interval is not None:
-            trace[f"error_{axis}"] = {
-                "type": "data",
-                "symmetric": False,
-                "array": [interval.high - value],
-                "arrayminus": [value - interval.low],
-                "thickness": 1.5,
-                "width": 4,
-                "color": ILL,
-            }
-    return trace
+
+
+def _false_alarms(point: OperatingPoint) -> Estimate:
+    return point.specificity.through(lambda rate: 1 - rate)
 
 
 def _calibration(
