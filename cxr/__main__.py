@@ -187,6 +187,40 @@ def check(options: argparse.Namespace, where: Settings) -> int:
     return DONE_WITH_REFUSALS if serious else DONE
 
 
+def robustness(options: argparse.Namespace, where: Settings) -> int:
+    """Puts a model through shifts, markers, strata, style, twins and its heat map.
+
+    The exit code says whether it reaches every bar.
+    """
+    from cxr import inference, registry
+    from cxr.robustness import films, subjects, suite, tables, twins
+
+    parts = _parts_of_suite(options, suite.SUITES)
+    model = inference.load(where.models_dir, options.model, threads=where.threads)
+    everything = films.load(
+        options.data,
+        registry.read_split(where.models_dir, model.card),
+        size=subjects.SIZE,
+        cache_dir=where.cache_dir,
+    )
+    chosen = films.choose(everything, options.split)
+    pairs = None
+    if suite.TWINS in parts:
+        pairs = twins.load(options.originals, everything, size=subjects.SIZE)
+    report = suite.run(
+        subjects.subject_of(model),
+        chosen.sample(options.films) if options.films else chosen,
+        suites=parts,
+        everything=everything,
+        pairs=pairs,
+        all_twins=options.all_twins,
+        seed=options.seed,
+        progress=lambda part, done, of: logger.info("%s %d of %d", part, done, of),
+    )
+    _write(asdict(report) if options.json else tables.in_words(report))
+    return DONE if report.passed else DONE_WITH_REFUSALS
+
+
 def download(options: argparse.Namespace, where: Settings) -> int:
     """Fetches the Kaggle data set and says where it is."""
     from cxr import download
@@ -221,6 +255,7 @@ def _given(options: argparse.Namespace) -> dict[str, Any]:
         "backbone_note": options.backbone_note,
         "seed": options.seed,
         "epochs": options.epochs,
+        "harder_from": options.harder_from,
         "unfreeze_from": options.unfreeze_from,
         "batch_size": options.batch_size,
         "accumulate": options.accumulate,
@@ -239,6 +274,20 @@ def _new_config(options: argparse.Namespace, where: Settings) -> Any:
     except ValueError as error:
         raise _wrong_use(f"The training can't start: {error}.") from error
     return config
+
+
+def _parts_of_suite(
+    options: argparse.Namespace, known: tuple[str, ...]
+) -> tuple[str, ...]:
+    if unknown := set(options.suite) - set(known):
+        raise _wrong_use(
+            f"The suite has no part {', '.join(sorted(unknown))}; it has "
+            f"{', '.join(known)}."
+        )
+    if "twins" in options.suite and options.originals is None:
+        raise _wrong_use("Say where the films in original size are: --originals DIR.")
+    wanted = options.suite or known
+    return tuple(p for p in wanted if p != "twins" or options.originals is not None)
 
 
 def _wrong_use(message: str) -> CxrError:
@@ -447,6 +496,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.add_argument("--seed", type=int)
     command.add_argument("--epochs", type=_whole, help="at most")
+    command.add_argument(
+        "--harder-from",
+        type=int,
+        metavar="EPOCH",
+        help="harder films and a new start of the rate from then on; 0 for never",
+    )
     command.add_argument("--unfreeze-from", type=_whole, metavar="BLOCK", help="2 to 7")
     command.add_argument("--batch-size", type=_whole, metavar="N")
     command.add_argument(
@@ -471,6 +526,37 @@ def _parser() -> argparse.ArgumentParser:
         "--folder", type=Path, help="where the result is kept, instead of the cache"
     )
     command.set_defaults(command=check)
+
+    command = commands.add_parser(
+        "robustness", help="put a model through shifts of acquisition, markers, style"
+    )
+    command.add_argument("--data", type=Path, required=True, metavar="DIR")
+    command.add_argument(
+        "--split", metavar="NAME", help="as for evaluate; held-out is the usual choice"
+    )
+    command.add_argument("--model", metavar="ID", help="instead of the active model")
+    command.add_argument(
+        "--suite",
+        type=lambda text: tuple(text.split(",")),
+        default=(),
+        metavar="PARTS",
+        help="some of shifts,markers,strata,style,twins,heatmap; all by default, twins "
+        "only with --originals",
+    )
+    command.add_argument(
+        "--originals",
+        type=Path,
+        metavar="DIR",
+        help="films of the data folder in their original size, by the same names",
+    )
+    command.add_argument(
+        "--all-twins", action="store_true", help="those of training patients too"
+    )
+    command.add_argument(
+        "--films", type=_whole, metavar="N", help="at most, chosen by their hashes"
+    )
+    command.add_argument("--seed", type=int, default=0)
+    command.set_defaults(command=robustness)
 
     command = commands.add_parser("download", help="fetch the Kaggle data set")
     command.add_argument(

@@ -11,7 +11,11 @@ from cxr.data import LabelledFilm
 from cxr.frozen import FrozenFeatures
 from cxr.runs import TrainConfig
 
+PLAIN, STYLE, HARDER = "plain", "style", "harder"
 MOST_VALIDATION_FILMS = 4000
+# A network that has only seen films takes what shows nothing for pneumonia: detail is
+# what it knows normal lungs by. So some pictures show nothing and count as normal.
+EMPTY_SHARE = 0.04
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +78,14 @@ class AugmentedFilms(keras.utils.PyDataset):
         """Returns the number of whole batches in an epoch."""
         return max(1, len(self.split.films) // self.config.batch_size)
 
+    @property
+    def style(self) -> str:
+        """How films are changed in this epoch."""
+        config = self.config
+        if config.is_made_harder and self.epoch >= config.harder_from:
+            return HARDER
+        return config.augmentation
+
     def __getitem__(self, index: int) -> tuple[NDArray[np.float32], ...]:
         """Returns inputs or their features, labels `(b, 1)` and weights `(b,)`."""
         seed, size = self.config.seed, self.config.batch_size
@@ -82,17 +94,28 @@ class AugmentedFilms(keras.utils.PyDataset):
         )
         chosen = order[index * size : (index + 1) * size]
         rng = np.random.default_rng([seed, 3, self.epoch, index])
-        style = self.config.augmentation
-        inputs = [augmented(self.split, i, rng, style) for i in chosen]
+        style = self.style
+        labels = self.split.labels[chosen]
+        is_empty = np.zeros(len(chosen), np.bool_)
+        if style == HARDER:
+            is_empty = rng.random(len(chosen)) < EMPTY_SHARE
+        inputs = [
+            augmented(self.split, i, rng, style, is_empty=bool(nothing))
+            for i, nothing in zip(chosen, is_empty, strict=True)
+        ]
         batch = np.stack(inputs)[..., np.newaxis]
-        labels = self.split.labels[chosen, np.newaxis]
         if self.features:
             batch = self.features(batch)
-        return batch, labels, self.weights[chosen]
+        return batch, np.where(is_empty, 0, labels)[:, np.newaxis], self.weights[chosen]
 
 
 def augmented(
-    split: PreparedSplit, index: int, rng: np.random.Generator, style: str
+    split: PreparedSplit,
+    index: int,
+    rng: np.random.Generator,
+    style: str,
+    *,
+    is_empty: bool = False,
 ) -> NDArray[np.float32]:
     """Returns one film after random changes, prepared as the network gets it.
 
@@ -100,21 +123,27 @@ def augmented(
         split: whose film it is, and whose films may lend it their tone curve.
         index: of the film.
         rng: the source of randomness.
-        style: `style` or `plain`.
+        style: `style`, `harder` or `plain`.
+        is_empty: whether what the film shows is taken away first.
 
     Raises:
         ValueError: no such style.
     """
-    if style not in ("style", "plain"):
-        raise ValueError(f"expected style or plain, received augmentation={style!r}")
-    if style == "plain":
+    if style == PLAIN:
         draws = augmentation.draw_plain(rng)
-    else:
+    elif style == STYLE:
         draws = augmentation.draw(rng, n_references=len(split.films))
+    elif style == HARDER:
+        draws = augmentation.draw_harder(rng, n_references=len(split.films))
+    else:
+        raise ValueError(
+            f"expected {PLAIN}, {STYLE} or {HARDER}, received augmentation={style!r}"
+        )
     reference = None if draws.reference is None else split.film(draws.reference)
-    return preprocessing.low_pass(
-        augmentation.apply(split.film(index), draws, reference)
-    )
+    film = split.film(index)
+    if is_empty:
+        film = augmentation.empty(film, rng)
+    return preprocessing.low_pass(augmentation.apply(film, draws, reference))
 
 
 def styled_validation(
@@ -135,7 +164,7 @@ def styled_validation(
         split = split.part(np.sort(order))
     n = len(split.films)
     inputs = [preprocessing.low_pass(split.film(i)) for i in range(n)]
-    inputs += [augmented(split, i, rng, "style") for i in range(n)]
+    inputs += [augmented(split, i, rng, STYLE) for i in range(n)]
     labels = np.tile(split.labels, 2)[:, np.newaxis]
     batch = np.stack(inputs)[..., np.newaxis]
     return features(batch) if features else batch, labels, class_weights(labels)

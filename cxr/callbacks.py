@@ -21,25 +21,31 @@ class Schedule(keras.callbacks.Callback):
     """Raises the learning rate in equal steps to its start value, then lowers it.
 
     `cosine`: half a cosine from there to nothing at the end of the last epoch
-    (Loshchilov and Hutter 2017, arXiv 1608.03983, without restarts). `plateau`: left
-    to `ReduceLROnPlateau`. The rate depends on the optimizer's count alone, so a
-    resumed run goes on where it was.
+    (Loshchilov and Hutter 2017, arXiv 1608.03983); with `harder_from` to nothing before
+    that epoch, and once more from there on. `plateau`: left to `ReduceLROnPlateau`. The
+    rate depends on the optimizer's count alone, so a resumed run goes on where it was.
     """
 
     def __init__(self, config: TrainConfig, steps: int) -> None:
         """Keeps the settings and the steps of one epoch."""
         super().__init__()
         self.config = config
+        first = config.harder_from - 1 if config.is_made_harder else 0
+        self.restart = first * steps // config.accumulate
         self.updates = max(1, config.epochs * steps // config.accumulate)
 
     def on_train_batch_begin(self, batch: int, logs: dict | None = None) -> None:
         """Sets the rate of this step."""
-        done = int(as_number(self.model.optimizer.iterations))
+        done, updates = int(as_number(self.model.optimizer.iterations)), self.updates
+        if self.restart <= done:
+            done, updates = done - self.restart, updates - self.restart
+        elif self.restart:
+            updates = self.restart
         rate, warm_up = self.config.learning_rate, self.config.warm_up
         if done < warm_up:
             self._set(rate * (done + 1) / warm_up)
         elif self.config.schedule == "cosine":
-            share = (done - warm_up) / max(1, self.updates - warm_up)
+            share = (done - warm_up) / max(1, updates - warm_up)
             self._set(rate * 0.5 * (1 + math.cos(math.pi * min(1.0, share))))
 
     def _set(self, rate: float) -> None:

@@ -325,7 +325,7 @@ def _network_scores(models_dir: Path) -> tuple[Scores | None, str]:
 def _splits(survey: Survey) -> tuple[dict[str, SplitCount], str]:
     films = [f for f, ok in zip(survey.films, survey.readable, strict=True) if ok]
     try:
-        parts = data.split_by_patient(films, seed=TrainConfig.seed)
+        parts = data.split_by_patient(films, seed=TrainConfig.split_seed)
     except DatasetError as error:
         return {}, error.message
     return {

@@ -98,7 +98,7 @@ def _shared(models_dir: Path, cards: Sequence[Card], split: str) -> Scores:
     if len(set(tables[0].labels[chosen[0]].tolist())) < 2:
         raise ModelError(
             f"The models have no films of both classes in common in their {split} "
-            "split: train them on the same data with the same seed.",
+            "split: train them on the same data with the same split seed.",
             code="no-shared-films",
         )
     logits = [

@@ -49,6 +49,43 @@ def shipped_threshold(
     )
 
 
+def threshold_under_shift(
+    labels: NDArray[np.int64],
+    probabilities: NDArray[np.float64],
+    shifted: NDArray[np.float64],
+    *,
+    target: float,
+    floor: float,
+) -> Threshold:
+    """Returns the threshold of a model that was tried on shifted films as well.
+
+    Validation split only.
+
+    Args:
+        labels: 0 or 1, both present, shape `(n,)`.
+        probabilities: of the films as they are, shape `(n,)`.
+        shifted: of the pneumonia films after shifts of acquisition, shape `(m,)`.
+        target: sensitivity in all of these together, above 0, at most 1.
+        floor: least sensitivity in the films as they are, likewise.
+    """
+    together = np.concatenate([labels, np.ones(shifted.size, np.int64)])
+    value = min(
+        evaluation.threshold_for_sensitivity(
+            together, np.concatenate([probabilities, shifted]), target=target
+        ),
+        evaluation.threshold_for_sensitivity(labels, probabilities, target=floor),
+    )
+    return Threshold(
+        value=min(max(value, 1e-6), 1 - 1e-6),
+        rule=(
+            f"the highest threshold with a sensitivity of at least {target} on the "
+            f"films as they are and after shifts of acquisition, {together.sum()} in "
+            f"all, and of at least {floor} on the films as they are"
+        ),
+        split="validation",
+    )
+
+
 def uncertain_band(
     labels: NDArray[np.int64], probabilities: NDArray[np.float64], threshold: float
 ) -> UncertainBand:

@@ -46,6 +46,8 @@ from cxr.registry import (
     Parity,
     Threshold,
 )
+from cxr.robustness import operating
+from cxr.robustness.films import film_set
 from cxr.scores import Scores
 from cxr.subtypes import SubtypeRecord
 
@@ -68,6 +70,8 @@ LIMITS = (
     "It has not been tested on adults, newborns or films of other hospitals, where "
     "networks trained on one hospital's films are known to lose much of their "
     "specificity.",
+    "Films are reduced to a square: one that was cropped, framed or shaped otherwise "
+    "than those it learned from can score higher than it should.",
     "A heat map shows which regions raised the score. It is not a finding and not "
     "proof that the reason is the right one.",
     "Its labels are readings of films by graders, not cultures or courses of illness.",
@@ -173,6 +177,7 @@ def publish(
                 films=films,
                 fingerprint=fingerprint,
                 training={**config, "seconds": round(seconds)},
+                shifted=_shifted(served, splits["validation"], config),
                 parity=parity,
                 subtypes=second_opinion,
                 files=registry.file_records(draft),
@@ -288,6 +293,18 @@ def _score(served: Network, split: PreparedSplit) -> ScoredSplit:
     )
 
 
+def _shifted(
+    served: Network, split: PreparedSplit, config: Mapping[str, object]
+) -> NDArray[np.float64] | None:
+    """Returns the logits of shifted pneumonia films if the threshold asks for them."""
+    if not config.get("target_under_shift"):
+        return None
+    return operating.shifted_logits(
+        lambda pixels: served(_inputs(pixels)).logits.astype(np.float64),
+        film_set(split.films, split.own_pixels()),
+    )
+
+
 def _calibration(split: ScoredSplit) -> CalibrationChoice:
     return evaluation.choose_calibration(
         split.labels, split.logits, groups=split.patients
@@ -309,6 +326,7 @@ def _card(
     films: Films,
     fingerprint: str,
     training: dict[str, object],
+    shifted: NDArray[np.float64] | None,
     parity: Parity,
     subtypes: SubtypeRecord | None,
     files: dict[str, FileRecord],
@@ -316,7 +334,12 @@ def _card(
     validation = scored["validation"]
     calibration = chosen.scaling
     probabilities = calibration.apply(validation.logits)
-    threshold = _threshold(validation, probabilities, training)
+    threshold = _threshold(
+        validation,
+        probabilities,
+        None if shifted is None else calibration.apply(shifted),
+        training,
+    )
     origin = data.origin([film for part in films.values() for film in part])
     return Card(
         model_id=model_id,
@@ -366,8 +389,17 @@ def _backbone(architecture: str, training: dict[str, object]) -> str:
 def _threshold(
     validation: ScoredSplit,
     probabilities: NDArray[np.float64],
+    shifted: NDArray[np.float64] | None,
     training: dict[str, object],
 ) -> Threshold:
+    if shifted is not None:
+        return operation.threshold_under_shift(
+            validation.labels,
+            probabilities,
+            shifted,
+            target=float(str(training["target_under_shift"])),
+            floor=float(str(training["target_sensitivity"])),
+        )
     return operation.shipped_threshold(
         validation.labels,
         probabilities,

@@ -52,12 +52,17 @@ class TrainConfig:
         architecture: one of `architectures.ARCHITECTURES`.
         backbone_weights: `imagenet`, `none` or a file.
         backbone_note: where such a file comes from; goes on the card.
-        seed: of the split, the draws and the initial weights.
+        seed: of the draws and the initial weights.
+        split_seed: of the split. Models with the same one are held out from the same
+            patients, so they can be compared and joined.
         batch_size: films a step, over all devices.
         accumulate: steps whose gradients are added up before the weights move, where
             memory is too short for a larger batch.
         augmentation: `style` randomises how a film was acquired, `plain` is the
             ordinary one.
+        harder_from: epoch of fine-tuning, counted from 1, from which on the draws are
+            harder and the learning rate starts anew; 0 for none, and without meaning
+            for `plain` films.
         head_views: augmented copies of each film that the frozen backbone sees once.
         head_epochs: at most, for the head alone.
         head_learning_rate: Adam's, for the head alone.
@@ -77,6 +82,9 @@ class TrainConfig:
         mixed_precision: on a GPU, compute in 16 bits and keep weights in 32.
         target_sensitivity: of the threshold rule, on the validation split.
         assured_sensitivity: least lower limit of its 95 % interval there.
+        target_under_shift: sensitivity on the validation films as they are and after
+            shifts of acquisition together, in place of that lower limit; 0 for the
+            films as they are alone.
     """
 
     data: str
@@ -85,9 +93,11 @@ class TrainConfig:
     backbone_weights: str = "imagenet"
     backbone_note: str = ""
     seed: int = 20261122
+    split_seed: int = 20261122
     batch_size: int = 32
     accumulate: int = 1
     augmentation: str = "style"
+    harder_from: int = 0
     head_views: int = 1
     head_epochs: int = 40
     head_learning_rate: float = 1e-3
@@ -102,12 +112,25 @@ class TrainConfig:
     mixed_precision: bool = True
     target_sensitivity: float = 0.98
     assured_sensitivity: float = 0.97
+    target_under_shift: float = 0.0
+
+    @property
+    def is_made_harder(self) -> bool:
+        """Whether any epoch has harder films."""
+        return self.augmentation == "style" and 0 < self.harder_from <= self.epochs
 
 
 PRESETS: dict[str, dict[str, Any]] = {
     "quick": {"epochs": 2, "unfreeze_from": 6},
     "standard": {},
-    "best": {"epochs": 14, "unfreeze_from": 4, "patience": 7},
+    "best": {
+        "epochs": 21,
+        "harder_from": 12,
+        "unfreeze_from": 4,
+        # More than there are harder ones: the loss rises there before it falls.
+        "patience": 14,
+        "target_under_shift": 0.995,
+    },
 }
 # What a preset promises; a model's card says what came of it.
 PURPOSES = {
@@ -118,6 +141,7 @@ PURPOSES = {
 BASELINE_PRESET: dict[str, Any] = {
     "averaging": 0.0,
     "epochs": 30,
+    "harder_from": 0,
     "learning_rate": 1e-3,
     "schedule": "plateau",
     "patience": 6,
@@ -199,9 +223,10 @@ def read_config(folder: Path) -> TrainConfig:
         JobError: there is no run, or its settings can't be read.
     """
     try:
-        content = (folder / CONFIG).read_text(encoding="utf-8")
-        return TrainConfig(**json.loads(content))
-    except (OSError, ValueError, TypeError) as error:
+        settings = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        # Older runs have one seed for everything.
+        return TrainConfig(**{"split_seed": settings["seed"], **settings})
+    except (OSError, ValueError, TypeError, KeyError) as error:
         raise JobError(f"{folder.name} holds no run that can go on.") from error
 
 
@@ -313,10 +338,12 @@ class Run:
         mine = {
             "fingerprint": fingerprint,
             "seed": config.seed,
+            "split_seed": config.split_seed,
             "architecture": config.architecture,
         }
         if self.has_checkpoint and path.is_file():
-            if json.loads(path.read_text(encoding="utf-8")) != mine:
+            bound = json.loads(path.read_text(encoding="utf-8"))
+            if {"split_seed": bound.get("seed"), **bound} != mine:
                 raise JobError(
                     f"The films, the seed or the network are not those that the run in "
                     f"{self.folder} began with. Start a new run."

@@ -182,7 +182,7 @@ def prepare(
     if not is_there:
         clock.add(estimate.DECODE, len(films), time.perf_counter() - begun)
     splits = {}
-    for name, part in data.split_by_patient(films, seed=config.seed).items():
+    for name, part in data.split_by_patient(films, seed=config.split_seed).items():
         for film in part:
             if reason := found.refused.get(film.sha256):
                 # Named by its content: a file name can be a patient's.

@@ -42,7 +42,7 @@ def table(models_dir: Path) -> str:
     rows.append("")
     rows.append(
         "Command: `python -m cxr evaluate --data chest_xray --split held-out`. "
-        "Threshold: the highest with the target sensitivity on validation patients, "
+        "Threshold: by the rule on the card, on validation patients, "
         "locked before testing."
     )
     return "\n".join(rows)

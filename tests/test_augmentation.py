@@ -59,13 +59,47 @@ class TestDraw:
         assert {draws_of(s, n_references=0).reference for s in range(20)} == {None}
 
     def test_draws_every_operation_some_of_the_time(self):
-        drawn = [draws_of(seed) for seed in range(200)]
+        drawn = [
+            augmentation.draw_harder(np.random.default_rng(seed), n_references=5)
+            for seed in range(200)
+        ]
         neutral = Draws()
         for name in vars(neutral):
             changed = [getattr(d, name) != getattr(neutral, name) for d in drawn]
             assert any(changed), name
         assert {d.flip for d in drawn} == {True, False}
         assert {d.sharpness > 0 for d in drawn if d.sharpness} == {True, False}
+
+    def test_draws_go_further_when_they_are_harder(self):
+        def spread(draw, name):
+            drawn = [draw(np.random.default_rng(s), n_references=5) for s in range(300)]
+            return np.std([getattr(d, name) for d in drawn])
+
+        for name in ("contrast", "brightness", "rotation", "zoom", "dead_pixels"):
+            wider = spread(augmentation.draw_harder, name)
+            assert wider > 1.1 * spread(augmentation.draw, name), name
+        framed = [
+            augmentation.draw_harder(np.random.default_rng(s), n_references=5).borders
+            for s in range(300)
+        ]
+        assert np.mean([len(set(b)) == 1 and b[0] > 0 for b in framed]) > 0.15
+
+    def test_draws_shapes_wider_than_the_classes_differ(self):
+        shapes = np.array([draws_of(seed).aspect for seed in range(400)])
+        # 1.52 / 1.22, the medians of the two classes in the public data set.
+        assert (shapes > 1.25).mean() > 0.15
+        assert (shapes < 1 / 1.25).mean() > 0.15
+        assert np.log(shapes).mean() == pytest.approx(0, abs=0.03)
+
+    def test_a_stretched_film_fills_its_frame_or_shows_black_ground(self):
+        fills = []
+        for seed in range(300):
+            aspect, fill = augmentation._draw_aspect(np.random.default_rng(seed))
+            most = np.sqrt(max(aspect, 1 / aspect))
+            assert 1 <= fill <= most
+            fills.append((fill - 1) / (most - 1))
+        assert np.quantile(fills, 0.2) < 0.35
+        assert np.quantile(fills, 0.8) > 0.65
 
 
 class TestApply:
@@ -192,8 +226,88 @@ class TestTone:
         equalised = augmentation.tone(flat, Draws(equalise=3.0))
         assert equalised.std() > 1.5 * flat.std()
 
+    def test_bending_keeps_black_middle_and_white_and_spreads_the_middle(self):
+        levels = np.linspace(0, 255, 256, dtype=np.float32)[np.newaxis]
+        bent = augmentation.bend(levels, 8.0)[0]
+        np.testing.assert_allclose(bent[[0, 255]], [0, 255], atol=1e-3)
+        assert (np.diff(bent) > 0).all()
+        assert bent[100] < 100
+        assert bent[155] > 155
+
+    def test_light_falls_towards_the_side_that_was_drawn(self):
+        even = np.full((SIZE, SIZE), 100, np.float32)
+        lit = augmentation.light(even, Draws(shade=0.4, shade_towards=0.0))
+        np.testing.assert_allclose(lit[:, 0], 100, atol=0.5)
+        np.testing.assert_allclose(lit[:, -1], 60, atol=0.5)
+        down = augmentation.light(even, Draws(shade=0.4, shade_towards=90.0))
+        np.testing.assert_allclose(down, lit.T, atol=0.01)
+
+    def test_vignette_darkens_the_corners_and_spares_the_middle(self):
+        even = np.full((SIZE, SIZE), 100, np.float32)
+        lit = augmentation.light(even, Draws(vignette=0.5))
+        assert lit[SIZE // 2, SIZE // 2] == pytest.approx(100, abs=0.1)
+        assert lit[0, 0] == pytest.approx(50, abs=0.5)
+
+
+class TestTexture:
+    def test_a_sharp_film_borrows_blur_and_a_blurred_one_sharpness(self, film):
+        soft = augmentation.sharpen(film, -1.5)
+
+        def detail(pixels):
+            return cv2.Laplacian(pixels, cv2.CV_32F).std()
+
+        softened = augmentation.match_texture(film, soft, 1.0)
+        sharpened = augmentation.match_texture(soft, film, 1.0)
+        assert detail(softened) < 0.7 * detail(film)
+        assert detail(sharpened) > 1.3 * detail(soft)
+
+    def test_what_is_coarse_stays_where_it_is(self, film, reference):
+        matched = augmentation.match_texture(film, reference, 1.0)
+        coarse, before = (
+            cv2.resize(p, (7, 7), interpolation=cv2.INTER_AREA) for p in (matched, film)
+        )
+        assert np.corrcoef(coarse.ravel(), before.ravel())[0, 1] > 0.99
+
+    def test_a_film_has_its_own_texture_already(self, film):
+        np.testing.assert_allclose(
+            augmentation.match_texture(film, film, 1.0), film, atol=0.05
+        )
+
+    def test_no_share_is_no_change(self, film, reference):
+        np.testing.assert_allclose(
+            augmentation.match_texture(film, reference, 0.0), film, atol=0.05
+        )
+
+
+class TestEmpty:
+    @pytest.mark.parametrize("seed", range(12))
+    def test_nothing_of_the_film_is_left_but_its_grey(self, film, seed):
+        emptied = augmentation.empty(film, np.random.default_rng(seed))
+        assert emptied.shape == film.shape
+        assert emptied.dtype == np.float32
+        assert 0 <= emptied.min() <= emptied.max() <= 255
+        assert emptied.mean() == pytest.approx(film.mean(), abs=12)
+        fine = [p - cv2.GaussianBlur(p, (0, 0), 8) for p in (film, emptied)]
+        if fine[1].std() > 0.5:
+            assert abs(np.corrcoef(fine[0].ravel(), fine[1].ravel())[0, 1]) < 0.35
+
 
 class TestDetector:
+    def test_dead_pixels_are_black_or_white_and_as_many_as_drawn(self, film):
+        grey = np.clip(film, 1, 254)
+        damaged = augmentation.damage(grey, 40, seed=5)
+        changed = damaged != grey
+        assert 35 <= changed.sum() <= 40
+        assert set(damaged[changed]) == {0, 255}
+        assert augmentation.damage(film, 0, seed=5) is film
+
+    def test_a_dead_line_crosses_the_whole_film(self, film):
+        for seed in range(20):
+            line = augmentation._draw_line(np.random.default_rng(seed))
+            changed = augmentation.hide(film, line) != film
+            assert min(changed.any(0).sum(), changed.any(1).sum()) == 1
+            assert max(changed.any(0).sum(), changed.any(1).sum()) > 0.9 * SIZE
+
     def test_negative_sharpness_blurs_and_positive_sharpens(self, film):
         def edges(pixels):
             return np.abs(np.diff(pixels, axis=1)).mean()

@@ -46,7 +46,7 @@ class TestAugmentedFilms:
         other = films[int(change == "index")][0]
         assert np.abs(other - AugmentedFilms(splits["train"], CONFIG)[0][0]).mean() > 1
 
-    def test_batch_has_inputs_labels_and_weights(self, splits):
+    def test_batch_has_inputs_labels_and_weights(self, splits, monkeypatch):
         inputs, labels, weights = AugmentedFilms(splits["train"], CONFIG)[0]
         assert inputs.shape == (4, SIZE, SIZE, 1)
         assert inputs.dtype == np.float32
@@ -58,7 +58,9 @@ class TestAugmentedFilms:
             assert weight == expected[float(label)]
 
     def test_epoch_has_each_film_once_with_its_own_label(self, splits, monkeypatch):
-        monkeypatch.setattr(batches, "augmented", lambda split, i, *_: split.film(i))
+        monkeypatch.setattr(
+            batches, "augmented", lambda split, i, *_, **__: split.film(i)
+        )
         train = splits["train"]
         films = AugmentedFilms(train, CONFIG)
         assert len(films) == 14 // 4
@@ -70,6 +72,51 @@ class TestAugmentedFilms:
                 assert train.labels[which] == label[0]
                 found.append(which)
         assert len(set(found)) == len(found) == 12
+
+    @pytest.mark.parametrize(
+        ("augmentation_of", "epoch", "style"),
+        [("style", 1, "style"), ("style", 2, "harder"), ("plain", 2, "plain")],
+    )
+    def test_films_get_harder_from_the_epoch_that_was_asked_for(
+        self, splits, monkeypatch, augmentation_of, epoch, style
+    ):
+        asked = []
+        monkeypatch.setattr(
+            batches,
+            "augmented",
+            lambda split, i, rng, style, **_: asked.append(style) or split.film(i),
+        )
+        config = replace(CONFIG, augmentation=augmentation_of, epochs=3, harder_from=2)
+        films = AugmentedFilms(splits["train"], config)
+        films.epoch = epoch
+        films[0]
+        assert set(asked) == {style}
+
+    def test_a_picture_that_shows_nothing_counts_as_normal(self, splits, monkeypatch):
+        train, emptied, empty = splits["train"], [], augmentation.empty
+        monkeypatch.setattr(batches, "EMPTY_SHARE", 1)
+        monkeypatch.setattr(
+            augmentation, "empty", lambda *a: emptied.append(1) or empty(*a)
+        )
+        films = AugmentedFilms(train, replace(CONFIG, epochs=3, harder_from=2))
+        for films.epoch, n in ((1, 0), (2, 12)):
+            labels = np.concatenate([films[index][1] for index in range(3)])
+            assert labels.any() == (n == 0)
+            assert len(emptied) == n
+
+    def test_about_the_stated_share_shows_nothing(self, splits, monkeypatch):
+        asked = []
+        monkeypatch.setattr(
+            batches,
+            "augmented",
+            lambda split, i, *_, is_empty: asked.append(is_empty) or split.film(i),
+        )
+        config = replace(CONFIG, epochs=200, harder_from=1)
+        films = AugmentedFilms(splits["train"], config)
+        for films.epoch in range(1, 150):
+            for index in range(3):
+                films[index]
+        assert np.mean(asked) == pytest.approx(batches.EMPTY_SHARE, abs=0.02)
 
     def test_fewer_films_than_a_batch_are_one_batch(self, splits):
         films = AugmentedFilms(splits["train"], replace(CONFIG, batch_size=64))

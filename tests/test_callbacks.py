@@ -45,6 +45,22 @@ class TestSchedule:
         config = replace(self.CONFIG, schedule="cosine")
         assert rates(config, 10, [15]) == rates(config, 10, range(16))[-1:]
 
+    def test_cosine_starts_anew_where_films_get_harder(self):
+        config = replace(self.CONFIG, schedule="cosine", epochs=5, harder_from=3)
+        first = rates(replace(config, epochs=2, harder_from=0), 10, range(20))
+        assert rates(config, 10, range(20)) == first
+        second = rates(replace(config, epochs=3, harder_from=0), 10, range(30))
+        assert rates(config, 10, range(20, 50)) == second
+        assert rates(config, 10, [37]) == second[17:18]
+
+    @pytest.mark.parametrize(
+        "change", [{"harder_from": 6}, {"harder_from": 0}, {"augmentation": "plain"}]
+    )
+    def test_cosine_falls_once_where_films_never_get_harder(self, change):
+        config = replace(self.CONFIG, schedule="cosine", epochs=5, harder_from=3)
+        once = rates(replace(config, harder_from=0), 10, range(50))
+        assert rates(replace(config, **change), 10, range(50)) == once
+
     def test_accumulated_steps_count_once(self):
         config = replace(self.CONFIG, schedule="cosine", accumulate=2)
         assert rates(config, 10, [10])[0] == pytest.approx(0, abs=1e-7)

@@ -40,7 +40,7 @@ def make_films(folder, n=6):
         write(folder, f"train/PNEUMONIA/person{i + 1}_{cause}_1.jpeg", ill)
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def quick_checks():
     """Films are decoded here and ranked by one figure: both take long otherwise."""
     with pytest.MonkeyPatch.context() as patch:
@@ -49,7 +49,7 @@ def quick_checks():
         yield
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def checked(tmp_path_factory):
     """A folder with one fault of each kind, and its check, made once."""
     home = tmp_path_factory.mktemp("checked")

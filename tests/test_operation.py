@@ -33,6 +33,41 @@ class TestShippedThreshold:
         assert "misses none" in found.rule
 
 
+class TestThresholdUnderShift:
+    LABELS = np.array([0] * 50 + [1] * 100)
+    SCORES = np.concatenate([np.linspace(0, 0.4, 50), np.linspace(0.3, 1, 100)])
+
+    def found(self, shifted, target=0.9, floor=0.8):
+        return operation.threshold_under_shift(
+            self.LABELS, self.SCORES, shifted, target=target, floor=floor
+        )
+
+    def test_the_share_of_films_and_shifted_films_together_reaches_the_target(self):
+        shifted = np.linspace(0.1, 0.9, 300)
+        value = self.found(shifted).value
+        together = np.concatenate([self.SCORES[50:], shifted])
+        assert (together >= value).mean() >= 0.9
+        above = together[together > value].min()
+        assert (together >= above).mean() <= 0.9
+
+    def test_films_as_they_are_keep_their_floor(self):
+        value = self.found(np.full(5000, 0.99), target=0.9, floor=0.95).value
+        assert (self.SCORES[50:] >= value).mean() >= 0.95
+        assert self.found(np.full(5000, 0.99), target=0.9, floor=0.5).value > value
+
+    def test_lower_scores_after_shifts_lower_it(self):
+        assert self.found(np.full(100, 0.2)).value < self.found(np.full(100, 0.9)).value
+
+    def test_the_rule_says_what_was_asked(self):
+        found = self.found(np.full(300, 0.9))
+        assert "0.9 " in found.rule and "400 in all" in found.rule
+        assert found.rule.endswith("at least 0.8 on the films as they are")
+        assert found.split == "validation"
+
+    def test_stays_inside_the_scale(self):
+        assert self.found(np.zeros(5000), target=1.0, floor=0.5).value == 1e-6
+
+
 class TestUncertainBand:
     LABELS = np.array([0] * 200 + [1] * 200)
 

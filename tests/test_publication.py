@@ -26,6 +26,7 @@ from cxr.batches import PreparedSplit
 from cxr.data import LabelledFilm
 from cxr.errors import CxrError, ModelError
 from cxr.images import read_film
+from cxr.robustness import operating
 
 HELD_OUT = ("validation", "calibration", "test")
 
@@ -214,6 +215,21 @@ class TestPublish:
         assert card.metrics["test"].n == 40
         assert 0.7 < area < 1
 
+    def test_threshold_can_be_chosen_on_shifted_films_too(
+        self, network, arguments, card, tmp_path
+    ):
+        config = {**arguments["config"], "target_under_shift": 0.8}
+        publication.publish(
+            network, **{**arguments, "config": config}, models_dir=tmp_path
+        )
+        (other,) = registry.cards(tmp_path)
+        # 30 of 40 validation films have pneumonia; each is shifted 12 times.
+        assert f"{30 + 30 * operating.VIEWS} in all" in other.threshold.rule
+        assert "in all" not in card.threshold.rule
+        assert other.threshold.value != card.threshold.value
+        assert other.calibration == card.calibration
+        assert other.metrics["validation"].sensitivity.value >= 0.9
+
     def test_split_of_every_film_is_recorded(self, models, card, films):
         split_of = registry.read_split(models, card)
         for name, part in films.items():
@@ -339,7 +355,7 @@ class TestEdges:
             pooled=np.zeros((4, 2), np.float32),
         )
         rule = {"target_sensitivity": 1.0, "assured_sensitivity": 0.1}
-        threshold = publication._threshold(split, np.array(scores), rule)
+        threshold = publication._threshold(split, np.array(scores), None, rule)
         assert 0 < threshold.value < 1
 
     def test_heat_map_has_a_scale_where_nothing_is_raised(self, films):

@@ -1,11 +1,14 @@
 """The shipped model on real films: what its card and the README say must hold."""
 
+import json
+
 import numpy as np
 import pytest
 from films import as_dicom
 
 from benchmarks import consistency
 from cxr import data, explainability, inference, preprocessing, registry, validation
+from cxr.__main__ import main
 from cxr.config import ROOT
 from cxr.decoding import DecoderPool
 from cxr.images import read_film
@@ -110,3 +113,31 @@ def test_heatmap_equals_gradient_tape_grad_cam(model, originals):
             assert np.corrcoef(ours.ravel(), expected.ravel())[0, 1] >= 0.999
             compared += 1
     assert compared == 20
+
+
+def test_originals_and_their_reduced_copies_get_one_answer(
+    model, data_dir, tmp_path, monkeypatch, capsys
+):
+    split_of = registry.read_split(MODELS, model.card)
+    folders = data_dir / "originals", tmp_path / "originals"
+    copied = 0
+    for film in data.with_hashes(data.scan(data_dir / "chest_xray")):
+        original = folders[0] / film.path.parent.name / film.path.name
+        if split_of.get(film.sha256) == "train" or not original.is_file():
+            continue
+        pairs = (
+            (film.path, tmp_path / "data" / film.path.parent.name / film.path.name),
+            (original, folders[1] / film.path.parent.name / film.path.name),
+        )
+        for source, copy in pairs:
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_bytes(source.read_bytes())
+        copied += 1
+    monkeypatch.setenv("CXR_CACHE_DIR", str(tmp_path / "cache"))
+    arguments = ["--data", str(tmp_path / "data"), "--originals", str(folders[1])]
+    code = main(["robustness", *arguments, "--suite", "twins", "--json"])
+    twins = json.loads(capsys.readouterr().out)["twins"]
+    assert code == 0
+    assert twins["n"] == twins["n_pairs"] == copied >= 30
+    assert twins["gap"]["mean"]["value"] <= 0.02
+    assert twins["gap"]["n_flipped"] == 0

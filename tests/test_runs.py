@@ -3,7 +3,7 @@
 import json
 import shutil
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 
@@ -29,6 +29,11 @@ class TestConfig:
     def test_quick_baseline_is_quick(self):
         config = runs.config_for("quick", architecture=architectures.BASELINE)
         assert config.epochs == runs.PRESETS["quick"]["epochs"]
+
+    def test_the_baseline_has_no_harder_films(self):
+        for preset in runs.PRESETS:
+            config = runs.config_for(preset, architecture=architectures.BASELINE)
+            assert not config.is_made_harder
 
     def test_unknown_preset_is_named(self):
         with pytest.raises(ValueError, match="received preset='fast'"):
@@ -105,7 +110,12 @@ class TestRun:
 
     @pytest.mark.parametrize(
         "fingerprint, change",
-        [("other", {}), ("mine", {"seed": 1}), ("mine", {"architecture": "x"})],
+        [
+            ("other", {}),
+            ("mine", {"seed": 1}),
+            ("mine", {"split_seed": 1}),
+            ("mine", {"architecture": "x"}),
+        ],
     )
     def test_other_films_or_another_split_are_refused(
         self, tmp_path, fingerprint, change
@@ -117,6 +127,22 @@ class TestRun:
         run.bind("mine", replace(CONFIG, epochs=9))
         with pytest.raises(JobError, match="Start a new run"):
             run.bind(fingerprint, replace(CONFIG, **change))
+
+    def test_a_run_from_before_split_seeds_keeps_its_split(self, tmp_path):
+        older = {k: v for k, v in asdict(CONFIG).items() if k != "split_seed"}
+        older["seed"] = 5
+        (tmp_path / "config.json").write_text(json.dumps(older))
+        config = runs.read_config(tmp_path)
+        assert (config.seed, config.split_seed) == (5, 5)
+        run = Run(tmp_path)
+        run.bind("films", config)
+        bound = json.loads((tmp_path / "data.json").read_text())
+        del bound["split_seed"]
+        (tmp_path / "data.json").write_text(json.dumps(bound))
+        (run.checkpoints / "epoch-0001").mkdir()
+        run.bind("films", config)
+        with pytest.raises(JobError, match="Start a new run"):
+            run.bind("films", replace(config, split_seed=6))
 
     def test_films_may_change_until_an_epoch_is_done(self, tmp_path):
         run = Run(tmp_path)

@@ -39,6 +39,15 @@ FIELDS = (
         help="At most, of fine-tuning; of everything for the baseline network.",
     ),
     Field(
+        name="harder_from",
+        label="Harder films from epoch",
+        low=0,
+        high=200,
+        step=1,
+        help="From this epoch on the changes of films go further and the learning rate "
+        "starts anew; 0 for never. Only with randomised style.",
+    ),
+    Field(
         name="unfreeze_from",
         label="First block that learns",
         low=2,
@@ -117,12 +126,32 @@ FIELDS = (
         help="Of the 95 % interval of that sensitivity.",
     ),
     Field(
+        name="target_under_shift",
+        label="Sensitivity after shifts",
+        low=0.0,
+        high=0.999,
+        step=0.005,
+        format="%.3f",
+        help="Of the shipped threshold, on validation films as they are and after "
+        "synthetic shifts together; then the lower limit above has no meaning. 0 for "
+        "the films as they are alone.",
+    ),
+    Field(
         name="seed",
         label="Seed",
         low=0,
         high=2**31 - 1,
         step=1,
-        help="Of the split, the draws and the first weights.",
+        help="Of the draws and the first weights.",
+    ),
+    Field(
+        name="split_seed",
+        label="Seed of the split",
+        low=0,
+        high=2**31 - 1,
+        step=1,
+        help="Models with the same one are tested on the same patients and can be "
+        "compared. Leave it as it is unless this is what you study.",
     ),
 )
 WITHOUT_BASELINE = ("unfreeze_from", "head_epochs")

@@ -39,7 +39,10 @@ def opened(browser, address, path="Classify", **options):
 
 
 def put(page, *films):
-    page.locator("input[type=file]").wait_for(state="attached", timeout=PATIENCE)
+    # While a page runs again, what it showed before stays beside it for a moment.
+    page.wait_for_function(
+        "document.querySelectorAll('input[type=file]').length === 1", timeout=PATIENCE
+    )
     page.set_input_files(
         "input[type=file]",
         [
