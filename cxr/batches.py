@@ -9,12 +9,13 @@ from numpy.typing import NDArray
 from cxr import augmentation, preprocessing
 from cxr.data import LabelledFilm
 from cxr.frozen import FrozenFeatures
-from cxr.runs import TrainConfig
+from cxr.runs import PLAIN, STYLE, TrainConfig
 
-PLAIN, STYLE, HARDER = "plain", "style", "harder"
+HARDER = "harder"
 MOST_VALIDATION_FILMS = 4000
 # A network that has only seen films takes what shows nothing for pneumonia: detail is
-# what it knows normal lungs by. So some pictures show nothing and count as normal.
+# what it knows normal lungs by. So some pictures show nothing and count as normal, with
+# the weight of the film whose place they take.
 EMPTY_SHARE = 0.04
 
 

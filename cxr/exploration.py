@@ -346,12 +346,21 @@ def _stamp(path: Path) -> tuple[int, int]:
     return status.st_mtime_ns, status.st_size
 
 
+def sharpness(pixels: NDArray[np.float32]) -> float:
+    """Returns the deviation of a film's Laplacian over that of its grey levels.
+
+    nan of a flat film. `pixels` is `float32`, shape `(height, width)`.
+    """
+    deviation = float(cv2.meanStdDev(pixels)[1][0, 0])
+    _, edges = cv2.meanStdDev(cv2.Laplacian(pixels, cv2.CV_32F, ksize=1))
+    return float(edges[0, 0]) / deviation if deviation else math.nan
+
+
 def _measured(found: Measurement, decoded: Film | ImageError) -> Measurement:
     if isinstance(decoded, ImageError):
         return replace(found, reason=decoded.message)
     pixels = decoded.pixels
     mean, deviation = (float(value[0, 0]) for value in cv2.meanStdDev(pixels))
-    _, edges = cv2.meanStdDev(cv2.Laplacian(pixels, cv2.CV_32F, ksize=1))
     reduced = preprocessing.resize(pixels, SIGNATURE_SIZE)
     return replace(
         found,
@@ -360,7 +369,7 @@ def _measured(found: Measurement, decoded: Film | ImageError) -> Measurement:
         height=decoded.height,
         mean_grey=mean,
         contrast=deviation,
-        sharpness=float(edges[0, 0]) / deviation if deviation else math.nan,
+        sharpness=sharpness(pixels),
         signature=np.rint(reduced).clip(0, 255).astype(np.uint8),
     )
 

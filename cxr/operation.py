@@ -39,8 +39,7 @@ def shipped_threshold(
     missed = probabilities[labels == 1] < value
     reached = "" if missed.any() else "; it misses none of these films"
     return Threshold(
-        # A rule may end at 0 or 1, around which a band in logits can't be drawn.
-        value=min(max(value, 1e-6), 1 - 1e-6),
+        value=_inside(value),
         rule=(
             f"the highest threshold with a sensitivity of at least {target} whose 95 % "
             f"interval starts at {assured} or above{reached}"
@@ -76,7 +75,7 @@ def threshold_under_shift(
         evaluation.threshold_for_sensitivity(labels, probabilities, target=floor),
     )
     return Threshold(
-        value=min(max(value, 1e-6), 1 - 1e-6),
+        value=_inside(value),
         rule=(
             f"the highest threshold with a sensitivity of at least {target} on the "
             f"films as they are and after shifts of acquisition, {together.sum()} in "
@@ -109,6 +108,11 @@ def uncertain_band(
             "the validation films, in logits around the threshold"
         ),
     )
+
+
+def _inside(threshold: float) -> float:
+    # A rule may end at 0 or 1, around which a band in logits can't be drawn.
+    return min(max(threshold, 1e-6), 1 - 1e-6)
 
 
 def _logit(probability: float) -> float:

@@ -37,6 +37,7 @@ BEAT_SECONDS = 2.0
 PREPARING = "preparing films"
 HEAD = "training the head"
 FINE_TUNING = "fine-tuning"
+PLAIN, STYLE = "plain", "style"
 PUBLISHING = "calibrating, evaluating, exporting"
 DONE = "done"
 STAGES = (PREPARING, HEAD, FINE_TUNING, PUBLISHING, DONE)
@@ -96,7 +97,7 @@ class TrainConfig:
     split_seed: int = 20261122
     batch_size: int = 32
     accumulate: int = 1
-    augmentation: str = "style"
+    augmentation: str = STYLE
     harder_from: int = 0
     head_views: int = 1
     head_epochs: int = 40
@@ -117,7 +118,7 @@ class TrainConfig:
     @property
     def is_made_harder(self) -> bool:
         """Whether any epoch has harder films."""
-        return self.augmentation == "style" and 0 < self.harder_from <= self.epochs
+        return self.augmentation == STYLE and 0 < self.harder_from <= self.epochs
 
 
 PRESETS: dict[str, dict[str, Any]] = {

@@ -46,6 +46,7 @@ from cxr.data import LabelledFilm
 from cxr.errors import DatasetError, JobError
 from cxr.estimate import Clock, Speeds
 from cxr.frozen import FrozenFeatures
+from cxr.robustness import operating
 from cxr.runs import Run, TrainConfig
 
 logger = logging.getLogger(__name__)
@@ -311,7 +312,7 @@ def fine_tune(
             config=config,
             steps=len(batches),
             validation=n_validation,
-            closing=_closing_seconds(splits, clock),
+            closing=_closing_seconds(splits, config, clock),
         ),
     ]
     learner.fit(
@@ -369,8 +370,13 @@ def _for_the_card(config: TrainConfig, run: Run) -> dict[str, object]:
     }
 
 
-def _closing_seconds(splits: dict[str, PreparedSplit], clock: Clock) -> float:
+def _closing_seconds(
+    splits: dict[str, PreparedSplit], config: TrainConfig, clock: Clock
+) -> float:
     scored = sum(len(part.films) for name, part in splits.items() if name != "train")
+    if config.target_under_shift:
+        ill = int(splits["validation"].labels.sum())
+        scored += operating.VIEWS * min(ill, operating.MOST_FILMS)
     return scored * clock.per_film().get(estimate.FEATURES, 0.0)
 
 

@@ -8,13 +8,14 @@ python docs/experiments.py
 
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from cxr import registry  # noqa: E402
+from cxr import documents, registry  # noqa: E402
 
 LOG = ROOT / "docs" / "experiments.md"
 KEPT = ROOT / "docs" / "experiments"
@@ -38,7 +39,7 @@ def keep(name: str, models_dir: Path, model_id: str, report: Path | None) -> Non
             f"expected a report of {model_id} on films that it has not seen, received "
             f"one of {found['name']} with {found['seen']} seen"
         )
-    document = registry_document(models_dir, model_id)
+    document = documents.plain(asdict(card))
     kept = {
         "model_id": model_id,
         "fingerprint": card.data.fingerprint,
@@ -51,13 +52,6 @@ def keep(name: str, models_dir: Path, model_id: str, report: Path | None) -> Non
     KEPT.mkdir(exist_ok=True)
     text = json.dumps(_rounded(kept), separators=(",", ":"))
     (KEPT / f"{name}.json").write_text(text + "\n", encoding="utf-8")
-
-
-def registry_document(models_dir: Path, model_id: str) -> Record:
-    """Returns a model's card as it lies in its folder."""
-    text = (models_dir / model_id / registry.CARD).read_text(encoding="utf-8")
-    document: Record = json.loads(text)
-    return document
 
 
 def records() -> dict[str, Record]:

@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 from films import chest_phantom
 
+from cxr.evaluation import PlattScaling
 from cxr.robustness import films, letters, operating, shifts
 from cxr.robustness.shifts import SHIFTS
 from cxr.robustness.subjects import Subject
 
+UNSCALED = PlattScaling(slope=1.0, intercept=0.0, prevalence=0.5).apply
 FILM = chest_phantom(96, 96, seed=3)
 OTHER = np.clip(chest_phantom(96, 96, seed=4) * 0.5 + 10, 0, 255)
 
@@ -113,7 +115,7 @@ def test_a_film_alone_borrows_from_itself():
     assert abs(float(changed.mean()) - float(alone.pixels.mean())) < 5
 
 
-def test_pneumonia_films_are_shifted_in_turn_for_the_threshold():
+def test_pneumonia_films_are_shifted_in_turn_for_the_threshold(monkeypatch):
     some, seen = some_films(), []
 
     def score(pixels):
@@ -129,6 +131,10 @@ def test_pneumonia_films_are_shifted_in_turn_for_the_threshold():
     np.testing.assert_allclose(found, expected)
     assert len({film.tobytes() for part in seen for film in part}) == 24
     np.testing.assert_array_equal(operating.shifted_logits(score, some, views=4), found)
+    monkeypatch.setattr(operating, "MOST_FILMS", 2)
+    few = operating.shifted_logits(score, some, views=4)
+    assert few.shape == (8,)
+    np.testing.assert_array_equal(few, operating.shifted_logits(score, some, views=4))
     normal = some.at(some.labels == 0)
     assert operating.shifted_logits(score, normal).shape == (0,)
 
@@ -136,6 +142,7 @@ def test_pneumonia_films_are_shifted_in_turn_for_the_threshold():
 def test_the_worst_shift_is_named():
     some = some_films(40)
     dark = Subject(
+        probability=UNSCALED,
         name="dark",
         threshold=0.5,
         logits=lambda p: (65 - p.mean(axis=(1, 2), dtype=np.float64)) / 5,

@@ -314,13 +314,6 @@ def _equalise(film: Pixels, given: Given) -> Pixels:
     return cv2.equalizeHist(np.rint(film).astype(np.uint8)).astype(np.float32)
 
 
-def _s_curve(film: Pixels, given: Given) -> Pixels:
-    # A logistic curve of slope 8 around the middle, stretched to both ends.
-    ends = 1 / (1 + np.exp(4.0))
-    curve = 1 / (1 + np.exp(-8 * (film / 255 - 0.5)))
-    return 255 * (curve - ends) / (1 - 2 * ends)
-
-
 def _window(film: Pixels, given: Given) -> Pixels:
     low, high = np.percentile(film, [5, 95])
     return np.clip((film - low) * (255 / max(high - low, 1.0)), 0, 255)
@@ -405,7 +398,7 @@ SHIFTS: tuple[Shift, ...] = (
     _shift("brightness -25", TONE, _fixed(brightness=-25.0)),
     _shift("CLAHE, clip 3", TONE, _fixed(equalise=3.0)),
     _new("histogram equalised", TONE, _equalise),
-    _shift("S-shaped tone curve", TONE, _s_curve),
+    _shift("S-shaped tone curve", TONE, _fixed(steepness=8.0)),
     _new("window, 5 % clipped at each end", TONE, _window),
     _new("32 grey levels", TONE, _posterise),
     _shift("vignette, corners at half", TONE, _vignette),

@@ -7,10 +7,10 @@ is their JPEG's and not the original's.
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from cxr import exploration
 from cxr.robustness.films import FilmSet
 from cxr.robustness.measures import Figures, figures
 from cxr.robustness.subjects import Subject
@@ -85,20 +85,9 @@ def plain_figures(films: FilmSet) -> dict[str, Floats]:
     """Returns file size, sharpness and mean grey of each film, shape `(n,)` each."""
     return {
         "file size": films.file_bytes.astype(np.float64),
-        "sharpness": np.array([sharpness(film) for film in films.pixels]),
+        "sharpness": np.nan_to_num([_sharpness(film) for film in films.pixels]),
         "mean grey": films.pixels.mean(axis=(1, 2), dtype=np.float64),
     }
-
-
-def sharpness(film: NDArray[np.generic]) -> float:
-    """Returns the deviation of the Laplacian over that of the grey levels, 0 if flat.
-
-    The same figure as in the survey of a data folder, here of the reduced film.
-    """
-    pixels = np.asarray(film, np.float32)
-    deviation = float(pixels.std())
-    edges = cv2.Laplacian(pixels, cv2.CV_32F, ksize=1)
-    return float(edges.std()) / deviation if deviation else 0.0
 
 
 def fifths(values: Floats) -> list[NDArray[np.int64]]:
@@ -106,6 +95,10 @@ def fifths(values: Floats) -> list[NDArray[np.int64]]:
     edges = np.quantile(values, np.arange(1, STRATA) / STRATA)
     codes = np.searchsorted(edges, values, side="left")
     return [np.flatnonzero(codes == code) for code in np.unique(codes)]
+
+
+def _sharpness(film: NDArray[np.uint8]) -> float:
+    return exploration.sharpness(film.astype(np.float32))
 
 
 def _stratum(name: str, values: Floats, found: Figures) -> Stratum:

@@ -17,12 +17,6 @@ Scorer = Callable[[Films8], Floats]
 Heater = Callable[[Films8], NDArray[np.float32]]
 
 
-def sigmoid(logits: Floats) -> Floats:
-    """Returns the probabilities of logits that are calibrated already."""
-    # The form with tanh overflows nowhere.
-    return 0.5 * (1 + np.tanh(np.asarray(logits, np.float64) / 2))
-
-
 @dataclass(frozen=True, kw_only=True)
 class Subject:
     """A network under test.
@@ -41,7 +35,7 @@ class Subject:
     name: str
     threshold: float
     logits: Scorer
-    probability: Callable[[Floats], Floats] = sigmoid
+    probability: Callable[[Floats], Floats]
     activation_maps: Heater | None = None
     heatmap_scale: float = 1.0
     size: int = SIZE
