@@ -137,7 +137,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 PURPOSES = {
     "quick": "Shows that films and machine work. Not a model to read with.",
     "standard": "The upper blocks for a few epochs. What to begin with.",
-    "best": "More blocks, for twice as long.",
+    "best": "More blocks, three times as long, with harder films in the second half.",
 }
 BASELINE_PRESET: dict[str, Any] = {
     "averaging": 0.0,
