@@ -30,7 +30,6 @@ from cxr import (  # noqa: E402
     explainability,
     images,
     inference,
-    preprocessing,
     registry,
     scoring,
 )
@@ -91,7 +90,7 @@ def first_score(film: bytes) -> dict[str, float]:
 def reading(model: inference.Model, film: bytes) -> dict[str, float]:
     """Returns milliseconds for the bare call, and from bytes to heat map."""
     pixels = images.read_film(film).pixels
-    inputs = preprocessing.network_input(pixels)[np.newaxis]
+    inputs = model.network.prepare(pixels)[np.newaxis]
 
     def ours() -> None:
         read = pool.read(film)
@@ -135,7 +134,7 @@ def conventional(model: inference.Model, film: bytes) -> dict[str, float]:
     pixels = images.read_film(film).pixels
 
     def keras_way() -> None:
-        inputs = preprocessing.network_input(pixels)[np.newaxis]
+        inputs = model.network.prepare(pixels)[np.newaxis]
         network.predict(inputs, verbose=0)
         with tf.GradientTape() as tape:
             outputs = network(inputs)

@@ -226,6 +226,7 @@ def _member(card: Card) -> Member:
         network=card.files[registry.NETWORK],
         weights=card.files[registry.NETWORK_WEIGHTS],
         calibration=card.calibration,
+        tone=card.tone,
     )
 
 

@@ -23,6 +23,7 @@ from cxr.evaluation import Scaling
 from cxr.images import Film
 from cxr.registry import Card
 from cxr.subtypes import SubtypeHead
+from cxr.tones import StandardTone
 
 GOLDEN_TOLERANCE = 1e-3  # probability; other processors add in another order
 BATCH = 16
@@ -93,15 +94,24 @@ class Network:
     Attributes:
         size: edge of its square input in pixels.
         channels: number of its pooled features.
+        tone: towards which films are moved first; None for none.
     """
 
-    def __init__(self, xml: bytes, weights: bytes, *, threads: int = 0) -> None:
+    def __init__(
+        self,
+        xml: bytes,
+        weights: bytes,
+        *,
+        threads: int = 0,
+        tone: StandardTone | None = None,
+    ) -> None:
         """Compiles the network for one film; for batches when they first come.
 
         Args:
             xml: OpenVINO's description of the graph.
             weights: its constants.
             threads: processor threads, 0 for all.
+            tone: of the model's card.
 
         Raises:
             ModelError: OpenVINO can't read or compile it, or it is no such network.
@@ -136,10 +146,11 @@ class Network:
         self._lock = threading.Lock()
         self.size = size
         self.channels = int(shapes[2][1])
+        self.tone = tone
 
     def prepare(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
         """Returns the input `(size, size, 1)` for a film's pixels `(height, width)`."""
-        return preprocessing.network_input(pixels, self.size)
+        return preprocessing.network_input(pixels, self.size, self.tone)
 
     def __call__(self, inputs: NDArray[np.float32]) -> Outputs:
         """Returns the outputs for inputs of shape `(n, size, size, 1)`, `n` above 0.
@@ -185,23 +196,32 @@ class Ensemble:
     def __init__(self, members: Sequence[tuple[Network, Scaling]]) -> None:
         """Keeps each network with its own calibration; at least one."""
         self._members = tuple(members)
-        self._sizes = sorted({network.size for network, _ in members})
-        self.size = self._sizes[-1]
+        kinds = dict.fromkeys((network.size, network.tone) for network, _ in members)
+        self._kinds = tuple(kinds)
+        self.size = max(size for size, _ in kinds)
 
     def prepare(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Returns the inputs of all sizes that members take, in one flat array."""
-        inputs = [preprocessing.network_input(pixels, size) for size in self._sizes]
+        """Returns the inputs of all sizes and tones that members take, in one flat
+        array.
+        """
+        inputs = [
+            preprocessing.network_input(pixels, size, tone)
+            for size, tone in self._kinds
+        ]
         return np.concatenate([item.ravel() for item in inputs])
 
     def __call__(self, inputs: NDArray[np.float32]) -> Outputs:
         """Returns the outputs for inputs of `prepare`, stacked, at least one."""
-        ends = np.cumsum([size**2 for size in self._sizes])[:-1]
+        ends = np.cumsum([size**2 for size, _ in self._kinds])[:-1]
         parts = np.split(inputs, ends, axis=1)
-        of_size = {
-            size: np.ascontiguousarray(part).reshape(-1, size, size, 1)
-            for size, part in zip(self._sizes, parts, strict=True)
+        of_kind = {
+            (size, tone): np.ascontiguousarray(part).reshape(-1, size, size, 1)
+            for (size, tone), part in zip(self._kinds, parts, strict=True)
         }
-        found = [(net(of_size[net.size]), scaling) for net, scaling in self._members]
+        found = [
+            (net(of_kind[net.size, net.tone]), scaling)
+            for net, scaling in self._members
+        ]
         logits = np.stack([scaling.scaled(o.logits) for o, scaling in found])
         maps = [scaling.slope * o.activation_maps for o, scaling in found]
         return Outputs(
@@ -380,11 +400,16 @@ def _network(models_dir: Path, card: Card, threads: int) -> Network | Ensemble:
             registry.read_file(models_dir, card, registry.NETWORK),
             registry.read_file(models_dir, card, registry.NETWORK_WEIGHTS),
             threads=threads,
+            tone=card.tone,
         )
     return Ensemble(
         [
             (
-                Network(*registry.read_member(models_dir, card, m), threads=threads),
+                Network(
+                    *registry.read_member(models_dir, card, m),
+                    threads=threads,
+                    tone=m.tone,
+                ),
                 m.calibration,
             )
             for m in card.members

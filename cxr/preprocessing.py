@@ -1,7 +1,8 @@
 """From a film's pixels to the network's input, for training and serving alike.
 
 The steps are part of every model's card (`PREPARATION`): a network that was trained
-behind other steps is refused when it is loaded.
+behind other steps is refused when it is loaded. A model may have a standard tone
+besides (`cxr.tones`), which is on its card too.
 """
 
 import cv2
@@ -9,23 +10,29 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from cxr.tones import StandardTone
+
 PREPARATION = "resize-bilinear-antialiased;low-pass-0.8"
 LOW_PASS_SIGMA = 0.8  # pixels at a size of 224
 
 Pixels = NDArray[np.float32]
 
 
-def network_input(pixels: Pixels, size: int = 224) -> Pixels:
+def network_input(
+    pixels: Pixels, size: int = 224, tone: StandardTone | None = None
+) -> Pixels:
     """Returns what a network sees of a film.
 
     Args:
         pixels: `float32`, shape `(height, width)`, range `[0, 255]`, bright = dense.
         size: edge of the square input in pixels.
+        tone: of the model, None for one that takes the tones as they are.
 
     Returns:
         `float32`, shape `(size, size, 1)`, range `[0, 255]`.
     """
-    return low_pass(resize(pixels, size))[..., np.newaxis]
+    film = resize(pixels, size)
+    return low_pass(film if tone is None else tone(film))[..., np.newaxis]
 
 
 def resize(pixels: Pixels, size: int) -> Pixels:

@@ -32,6 +32,7 @@ from cxr import (
     registry,
     scores,
     subtypes,
+    tones,
 )
 from cxr.batches import PreparedSplit
 from cxr.data import LabelledFilm, Origin
@@ -50,6 +51,7 @@ from cxr.robustness import operating
 from cxr.robustness.films import film_set
 from cxr.scores import Scores
 from cxr.subtypes import SubtypeRecord
+from cxr.tones import StandardTone
 
 PARITY_TOLERANCE = 1e-3  # probability
 PARITY_FILMS = 256
@@ -58,6 +60,7 @@ SHORT_NAMES = {architectures.BASELINE: "baseline"}
 HELD_OUT = ("validation", "calibration", "test")
 GRAPH_BYTES = 4_000_000  # more than a graph and the tables beside it ever take
 CHUNK = 256  # films that are held as network inputs at a time
+TONE_FILMS = 200  # of each class, whose mean is the standard tone
 
 INTENDED_USE = (
     "Research and education: shows how a network reads frontal chest films, beside a "
@@ -159,7 +162,8 @@ def publish(
     try:
         with disk.writing(models_dir):
             draft.mkdir()
-            served = export(network, draft)
+            tone = _standard_tone(splits["train"], config)
+            served = export(network, draft, tone)
             scored = _score_all(served, splits, clock or Clock())
             chosen = _calibration(scored["calibration"])
             parity = check_parity(network, served, splits["validation"], chosen.scaling)
@@ -177,6 +181,7 @@ def publish(
                 films=films,
                 fingerprint=fingerprint,
                 training={**config, "seconds": round(seconds)},
+                tone=tone,
                 shifted=_shifted(served, splits["validation"], config),
                 parity=parity,
                 subtypes=second_opinion,
@@ -197,7 +202,9 @@ def find_run(models_dir: Path, token: str) -> str | None:
     return None
 
 
-def export(network: keras.Model, folder: Path) -> Network:
+def export(
+    network: keras.Model, folder: Path, tone: StandardTone | None = None
+) -> Network:
     """Writes the network for serving and its Keras weights; returns the served one.
 
     Both are stored as float32: halving them would move scores by about 1e-3.
@@ -212,6 +219,7 @@ def export(network: keras.Model, folder: Path) -> Network:
     return Network(
         (folder / registry.NETWORK).read_bytes(),
         (folder / registry.NETWORK_WEIGHTS).read_bytes(),
+        tone=tone,
     )
 
 
@@ -227,7 +235,7 @@ def check_parity(
         ModelError: farther than `PARITY_TOLERANCE` on any film.
     """
     every = max(1, len(split.films) // PARITY_FILMS)
-    inputs = _inputs(split.pixels[split.rows[::every][:PARITY_FILMS]])
+    inputs = _inputs(served, split.pixels[split.rows[::every][:PARITY_FILMS]])
     trained = network.predict(inputs, batch_size=32, verbose=0)["logit"][:, 0]
     difference = np.abs(
         calibration.apply(trained) - calibration.apply(served(inputs).logits)
@@ -280,7 +288,8 @@ def _score_all(
 def _score(served: Network, split: PreparedSplit) -> ScoredSplit:
     logits, peaks, pooled = [], [], []
     for start in range(0, len(split.films), CHUNK):
-        outputs = served(_inputs(split.pixels[split.rows[start : start + CHUNK]]))
+        part = split.pixels[split.rows[start : start + CHUNK]]
+        outputs = served(_inputs(served, part))
         logits.append(outputs.logits.astype(np.float64))
         peaks.append(outputs.activation_maps.max(axis=(1, 2)).astype(np.float64))
         pooled.append(outputs.pooled)
@@ -300,7 +309,7 @@ def _shifted(
     if not config.get("target_under_shift"):
         return None
     return operating.shifted_logits(
-        lambda pixels: served(_inputs(pixels)).logits.astype(np.float64),
+        lambda pixels: served(_inputs(served, pixels)).logits.astype(np.float64),
         film_set(split.films, split.own_pixels()),
     )
 
@@ -311,10 +320,23 @@ def _calibration(split: ScoredSplit) -> CalibrationChoice:
     )
 
 
-def _inputs(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-    size = pixels.shape[1]
-    films = pixels.astype(np.float32)
-    return np.stack([preprocessing.network_input(film, size) for film in films])
+def _standard_tone(
+    split: PreparedSplit, config: Mapping[str, object]
+) -> StandardTone | None:
+    """Returns the mean tone of as many training films of either class."""
+    share = float(str(config.get("standard_tone", 0)))
+    if not share:
+        return None
+    hashes = np.array([film.sha256 for film in split.films])
+    chosen = []
+    for label in (0, 1):
+        ours = np.flatnonzero(split.labels == label)
+        chosen += ours[np.argsort(hashes[ours])][:TONE_FILMS].tolist()
+    return tones.standard((split.film(i) for i in chosen), share)
+
+
+def _inputs(served: Network, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    return np.stack([served.prepare(film) for film in pixels.astype(np.float32)])
 
 
 def _card(
@@ -326,6 +348,7 @@ def _card(
     films: Films,
     fingerprint: str,
     training: dict[str, object],
+    tone: StandardTone | None,
     shifted: NDArray[np.float64] | None,
     parity: Parity,
     subtypes: SubtypeRecord | None,
@@ -371,6 +394,7 @@ def _card(
         licence="Apache-2.0",
         subtypes=subtypes,
         files=files,
+        tone=tone,
     )
 
 
@@ -448,7 +472,7 @@ def _versions() -> dict[str, str]:
 
 def _write_golden(folder: Path, served: Network, calibration: Scaling) -> None:
     films = golden_films(served.size)
-    logits = served(_inputs(films)).logits
+    logits = served(_inputs(served, films)).logits
     np.savez_compressed(
         folder / registry.GOLDEN,
         films=films,

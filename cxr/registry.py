@@ -24,6 +24,7 @@ from cxr.errors import CxrError, ModelError
 from cxr.evaluation import Evaluation, Scaling
 from cxr.scores import SCORES, SPLIT, Scores
 from cxr.subtypes import SubtypeRecord
+from cxr.tones import StandardTone
 
 CARD = "card.json"
 ACTIVE = "active.json"
@@ -153,12 +154,14 @@ class Member:
         network: its graph.
         weights: its network's weights.
         calibration: its logit to its probability.
+        tone: its standard tone; None for none.
     """
 
     model_id: str
     network: FileRecord
     weights: FileRecord
     calibration: Scaling
+    tone: StandardTone | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,6 +196,8 @@ class Card:
         calibration_rule: how the calibration was chosen; empty on older cards, which
             have Platt scaling.
         members: of an ensemble, which has no network of its own; else none.
+        tone: towards which films are moved before the network sees them; None where
+            it takes them as they are, and for an ensemble, whose members have theirs.
     """
 
     model_id: str
@@ -220,6 +225,7 @@ class Card:
     subtypes: SubtypeRecord | None = None
     calibration_rule: str = ""
     members: tuple[Member, ...] = ()
+    tone: StandardTone | None = None
 
     @property
     def weights_sha256(self) -> str:

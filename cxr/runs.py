@@ -86,6 +86,9 @@ class TrainConfig:
         target_under_shift: sensitivity on the validation films as they are and after
             shifts of acquisition together, in place of that lower limit; 0 for the
             films as they are alone.
+        standard_tone: how far the finished network's films are moved towards the mean
+            tone of its training films, `[0, 1]`; 0 for not at all. Training itself
+            draws tones at random.
     """
 
     data: str
@@ -114,6 +117,7 @@ class TrainConfig:
     target_sensitivity: float = 0.98
     assured_sensitivity: float = 0.97
     target_under_shift: float = 0.0
+    standard_tone: float = 0.0
 
     @property
     def is_made_harder(self) -> bool:
@@ -131,6 +135,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         # More than there are harder ones: the loss rises there before it falls.
         "patience": 14,
         "target_under_shift": 0.995,
+        "standard_tone": 0.5,
     },
 }
 # What a preset promises; a model's card says what came of it.

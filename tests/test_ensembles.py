@@ -29,6 +29,7 @@ from cxr.evaluation import IsotonicScaling, PlattScaling
 from cxr.images import Film
 from cxr.inference import Ensemble, Outputs
 from cxr.registry import Card
+from cxr.tones import StandardTone
 
 
 def register(models_dir: Path, model_id: str, **changes: object) -> Card:
@@ -276,6 +277,7 @@ class TestSizes:
     class Flat:
         def __init__(self, size: int, edge: int, logit: float) -> None:
             self.size, self.edge, self.logit = size, edge, logit
+            self.tone = None
 
         def __call__(self, inputs: np.ndarray) -> Outputs:
             n = len(inputs)
@@ -302,6 +304,23 @@ class TestSizes:
         assert found.activation_maps.shape == (3, 7, 7)
         np.testing.assert_allclose(found.activation_maps, (3 + 1.5) / 2)
         assert found.pooled.shape == (3, 4)
+
+
+def test_each_member_gets_its_own_tone(models_dir):
+    pixels = film_of(140).pixels
+    scaling = PlattScaling(slope=1.0, intercept=0.0, prevalence=0.5)
+    card = next(c for c in registry.cards(models_dir) if not c.members)
+    plain = inference.load(models_dir, card.model_id).network
+    files = (registry.NETWORK, registry.NETWORK_WEIGHTS)
+    content = [registry.read_file(models_dir, card, name) for name in files]
+    toned = inference.Network(
+        *content, tone=StandardTone(levels=(20.0, 60.0), share=0.5)
+    )
+    together = Ensemble([(plain, scaling), (toned, scaling)])
+    found = together(together.prepare(pixels)[np.newaxis]).logits
+    each = [n(n.prepare(pixels)[np.newaxis]).logits for n in (plain, toned)]
+    assert each[0] != each[1]
+    np.testing.assert_allclose(found, np.mean(each, axis=0), rtol=1e-6)
 
 
 def _png(pixels: np.ndarray) -> bytes:

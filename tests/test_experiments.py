@@ -28,6 +28,7 @@ def test_the_shipped_model_has_a_record_with_the_figures_of_its_card():
         record
         for record in experiments.records().values()
         if record["training"].get("run") == card.training["run"]
+        and record["model_id"] == card.model_id
     ]
     [record] = found
     test = card.metrics["test"]

@@ -14,6 +14,7 @@ from tiny_model import register_tiny_model
 from cxr import audit, ensembles, promotion, registry, transfer
 from cxr.config import ROOT
 from cxr.errors import ModelError
+from cxr.tones import StandardTone
 from ui import audit_trail, people
 
 HOME, MODELS = "app.py", "pages/5_Models.py"
@@ -193,6 +194,12 @@ class TestCard:
         assert f"{auc.value:.3f}" in rows
         hashes = set(at.dataframe[1].value["SHA-256"])
         assert hashes == {record.sha256 for record in card.files.values()}
+
+    def test_says_how_far_films_are_moved_towards_the_standard_tone(self, models_dir):
+        tone = StandardTone(levels=(0.0, 255.0), share=0.35)
+        register_tiny_model(models_dir, "tiny-3", tone=tone)
+        assert "35% of the way to the mean grey scale" in words(page(chosen="tiny-3"))
+        assert "grey scale" not in words(page(chosen="tiny-2"))
 
     def test_text_of_a_card_can_do_nothing_on_the_page(self, models_dir):
         path = models_dir / "tiny-2" / registry.CARD

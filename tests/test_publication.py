@@ -21,6 +21,7 @@ from cxr import (
     preprocessing,
     publication,
     registry,
+    tones,
 )
 from cxr.batches import PreparedSplit
 from cxr.data import LabelledFilm
@@ -230,6 +231,26 @@ class TestPublish:
         assert other.calibration == card.calibration
         assert other.metrics["validation"].sensitivity.value >= 0.9
 
+    def test_films_can_be_moved_towards_the_mean_tone_of_training_films(
+        self, network, arguments, card, films, tmp_path
+    ):
+        config = {**arguments["config"], "standard_tone": 0.5}
+        publication.publish(
+            network, **{**arguments, "config": config}, models_dir=tmp_path
+        )
+        (other,) = registry.cards(tmp_path)
+        assert card.tone is None
+        assert other.tone.share == 0.5
+        train = [read_film(f.path.read_bytes()).pixels for f in films["train"]]
+        assert other.tone == tones.standard(train, 0.5)
+        film = read_film(films["test"][0].path.read_bytes())
+        model = inference.load(tmp_path, other.model_id)
+        expected = preprocessing.low_pass(other.tone(film.pixels))
+        np.testing.assert_array_equal(model.input(film)[..., 0], expected)
+        rows = {r["film"]: r for r in rows_of(tmp_path, other, registry.SCORES)}
+        stored = float(rows[films["test"][0].name]["probability"])
+        assert model.predict(film).probability == pytest.approx(stored, abs=1e-6)
+
     def test_split_of_every_film_is_recorded(self, models, card, films):
         split_of = registry.read_split(models, card)
         for name, part in films.items():
@@ -307,6 +328,9 @@ class TestParity:
         nothing = evaluation.PlattScaling(slope=1.0, intercept=0.0, prevalence=0.5)
 
         class Broken:
+            def prepare(self, pixels):
+                return preprocessing.network_input(pixels)
+
             def __call__(self, inputs):
                 logits = np.full(len(inputs), np.nan, np.float32)
                 return inference.Outputs(

@@ -52,6 +52,11 @@ def _show_purpose(card: Card) -> None:
         low, high = card.age_years
         st.markdown(f"**Age.** From {low:g} to below {high:g} years.")
     st.markdown(f"**Network.** {escaped(card.architecture)}, {card.input_size} pixels.")
+    if card.tone:
+        st.markdown(
+            f"**Tone.** Every film is moved {card.tone.share:.0%} of the way to the "
+            "mean grey scale of training films before the network reads it."
+        )
     for member in card.members:
         st.markdown(
             f"**Member** {escaped(member.model_id)}: calibration by "

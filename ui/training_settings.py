@@ -137,6 +137,16 @@ FIELDS = (
         "the films as they are alone.",
     ),
     Field(
+        name="standard_tone",
+        label="Standard tone",
+        low=0.0,
+        high=1.0,
+        step=0.05,
+        format="%.2f",
+        help="How far films are moved towards the mean grey scale of training films "
+        "before the finished network reads them. 0 for not at all.",
+    ),
+    Field(
         name="seed",
         label="Seed",
         low=0,
