@@ -41,6 +41,14 @@ PLAIN, STYLE = "plain", "style"
 PUBLISHING = "calibrating, evaluating, exporting"
 DONE = "done"
 STAGES = (PREPARING, HEAD, FINE_TUNING, PUBLISHING, DONE)
+SHARES = (
+    "averaging",
+    "dropout",
+    "target_sensitivity",
+    "assured_sensitivity",
+    "target_under_shift",
+    "standard_tone",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,6 +126,12 @@ class TrainConfig:
     assured_sensitivity: float = 0.97
     target_under_shift: float = 0.0
     standard_tone: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for a share outside 0 to 1, before hours go into it."""
+        for name in SHARES:
+            if not 0 <= (value := getattr(self, name)) <= 1:
+                raise ValueError(f"expected {name} from 0 to 1, received {value}")
 
     @property
     def is_made_harder(self) -> bool:

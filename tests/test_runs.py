@@ -35,6 +35,12 @@ class TestConfig:
             config = runs.config_for(preset, architecture=architectures.BASELINE)
             assert not config.is_made_harder
 
+    @pytest.mark.parametrize("name", runs.SHARES)
+    @pytest.mark.parametrize("value", [-0.1, 1.01, float("nan")])
+    def test_a_share_out_of_its_range_is_named_before_anything_runs(self, name, value):
+        with pytest.raises(ValueError, match=f"expected {name} from 0 to 1"):
+            runs.config_for("best", **{name: value})
+
     def test_unknown_preset_is_named(self):
         with pytest.raises(ValueError, match="received preset='fast'"):
             runs.config_for("fast")
