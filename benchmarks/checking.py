@@ -1,6 +1,6 @@
 """How long a check of a large data folder takes and how much memory, in one run.
 
-    python benchmarks/checking.py [--films 100000] [--size 128] [--keep DIR] [--json]
+    python -m benchmarks.checking [--films 100000] [--size 128] [--keep DIR] [--json]
 
 Synthetic films are made first, which is not measured: noise of chest-like coarseness
 with a smooth outline, each another one, two to a patient, with a few planted copies.
@@ -10,6 +10,7 @@ part of what they share (PSS), looked at ten times a second.
 """
 
 import argparse
+import contextlib
 import io
 import json
 import os
@@ -24,9 +25,11 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import psutil
 from PIL import Image
 
-ROOT = Path(__file__).resolve().parents[1]
+from cxr.config import ROOT
+
 COPIES = 50
 
 
@@ -110,7 +113,7 @@ def check(folder: Path, workers: int) -> dict[str, float]:
     answer, _ = process.communicate()
     seconds, after = time.perf_counter() - started, os.times()
     watch.join()
-    found = json.loads(answer)
+    findings = json.loads(answer)
     return {
         "wall_seconds": seconds,
         "cpu_seconds": after.children_user
@@ -119,9 +122,9 @@ def check(folder: Path, workers: int) -> dict[str, float]:
         - before.children_system,
         "peak_mb": watch.peak / 1e6,
         "longest_silence_seconds": watch.silence,
-        "exact_duplicates": found["counts"]["exact-duplicate"],
-        "near_duplicates": found["counts"]["near-duplicate"],
-        "unreadable": found["counts"]["unreadable"],
+        "exact_duplicates": findings["counts"]["exact-duplicate"],
+        "near_duplicates": findings["counts"]["near-duplicate"],
+        "unreadable": findings["counts"]["unreadable"],
     } | {f"{stage}_seconds": spent for stage, spent in watch.stages.items()}
 
 
@@ -136,8 +139,8 @@ class _Watch(threading.Thread):
 
     def run(self) -> None:
         last = time.time()
-        while pids := _family(self._pid):
-            self.peak = max(self.peak, sum(map(_proportional_set, pids)))
+        while family := _family(self._pid):
+            self.peak = max(self.peak, sum(map(_proportional_set, family)))
             updated = self._look()
             if updated > last:
                 self.silence, last = max(self.silence, updated - last), updated
@@ -154,34 +157,21 @@ class _Watch(threading.Thread):
         return float(status["updated"])
 
 
-def _family(pid: int) -> list[int]:
-    """Returns a process that runs and its children, none when it has ended."""
+def _family(pid: int) -> list[psutil.Process]:
+    """Returns a process that runs and all its descendants, none when it has ended."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        process = psutil.Process(pid)
+        if process.status() != psutil.STATUS_ZOMBIE:
+            return [process, *process.children(recursive=True)]
+    return []
+
+
+def _proportional_set(process: psutil.Process) -> int:
+    """Returns the bytes of a process, pages that it shares counted in part; Linux."""
     try:
-        if Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z":
-            return []
-        threads = list(Path(f"/proc/{pid}/task").iterdir())
-    except OSError:
-        return []
-    return [pid, *(child for thread in threads for child in _children(thread))]
-
-
-def _children(thread: Path) -> list[int]:
-    try:
-        return [int(child) for child in (thread / "children").read_text().split()]
-    except OSError:
-        return []  # The thread has ended; its children are another thread's now.
-
-
-def _proportional_set(pid: int) -> int:
-    try:
-        text = Path(f"/proc/{pid}/smaps_rollup").read_text()
-    except OSError:
+        return int(process.memory_full_info().pss)
+    except (psutil.Error, AttributeError):
         return 0
-    return next(
-        int(line.split()[1]) * 1024
-        for line in text.splitlines()
-        if line.startswith("Pss:")
-    )
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Does a film keep its score when another tool has reduced it first?
 
-    python benchmarks/consistency.py DATA_DIR [--json]
+    python -m benchmarks.consistency DATA_DIR [--json]
 
 Every film of `DATA_DIR/originals` is scored at full size and reduced to 224 pixels by
 OpenCV's area filter, by Pillow's Lanczos filter, and as the data set ships it (another
@@ -10,7 +10,6 @@ filter and JPEG, in `DATA_DIR/chest_xray/train`).
 import argparse
 import io
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,12 +17,9 @@ import cv2
 import numpy as np
 from PIL import Image
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-
-from cxr import inference  # noqa: E402
-from cxr.config import settings  # noqa: E402
-from cxr.images import read_film  # noqa: E402
+from cxr.config import settings
+from cxr.films.film import read_film
+from cxr.models import inference
 
 SIZE = 224
 

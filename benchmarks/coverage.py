@@ -1,6 +1,6 @@
 """How often the 95 % intervals hold the truth, on made-up films that come in patients.
 
-    python benchmarks/coverage.py [--repetitions 1000] [--json] [--write]
+    python -m benchmarks.coverage [--repetitions 1000] [--json] [--write]
 
 Each repetition draws new patients with one to eight films each, whose scores agree
 within a patient, and two models that read the same films. Scores are surer than they
@@ -10,20 +10,25 @@ puts the table into docs/coverage.md.
 
 import argparse
 import json
-import sys
 import time
 import warnings
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-
-from cxr import evaluation  # noqa: E402
-from cxr.evaluation import UndefinedMetricWarning  # noqa: E402
+from cxr.config import ROOT
+from cxr.evaluation import (
+    comparison,
+    operating,
+    ranking,
+    reliability,
+    summary,
+)
+from cxr.evaluation.estimates import (
+    Estimate,
+    UndefinedMetricWarning,
+)
 
 METRICS = (
     "sensitivity",
@@ -82,15 +87,15 @@ def main() -> None:
     parser.add_argument("--write", action="store_true")
     options = parser.parse_args()
     started = time.perf_counter()
-    found = {s.name: coverage(s, options.repetitions) for s in SCENARIOS}
+    covered = {s.name: coverage(s, options.repetitions) for s in SCENARIOS}
     seconds = time.perf_counter() - started
     if options.json:
-        print(json.dumps({"coverage": found, "seconds": seconds}))
+        print(json.dumps({"coverage": covered, "seconds": seconds}))
     else:
-        print(table(found))
+        print(table(covered))
         print(f"{options.repetitions} repetitions each, {seconds:.0f} s")
     if options.write:
-        text = document(found, options.repetitions)
+        text = document(covered, options.repetitions)
         (ROOT / "docs" / "coverage.md").write_text(text, encoding="utf-8")
 
 
@@ -141,17 +146,17 @@ def true_values(scenario: Scenario, rng: np.random.Generator) -> dict[str, float
     """Returns what half a million patients give."""
     films = draw(scenario, 500_000, rng)
     labels, a, b = films.labels, films.first, films.second
-    confusion = evaluation.confusion_at(labels, a, threshold=THRESHOLD)
-    values = vars(evaluation.rates(confusion)) | {
-        "auc": evaluation.auc_score(labels, a),
-        "average_precision": evaluation.average_precision_score(labels, a),
-        "brier": evaluation.brier_loss(labels, a),
-        "ece": evaluation.expected_calibration_error(labels, a),
+    confusion = operating.confusion_at(labels, a, threshold=THRESHOLD)
+    values = vars(operating.rates(confusion)) | {
+        "auc": ranking.auc_score(labels, a),
+        "average_precision": ranking.average_precision_score(labels, a),
+        "brier": reliability.brier_loss(labels, a),
+        "ece": reliability.expected_calibration_error(labels, a),
     }
     right_a, right_b = ((s >= THRESHOLD) == labels for s in (a, b))
     gain = right_a.astype(float) - right_b
     differences = (
-        values["auc"] - evaluation.auc_score(labels, b),
+        values["auc"] - ranking.auc_score(labels, b),
         gain.mean(),
         gain[labels == 1].mean(),
         gain[labels == 0].mean(),
@@ -162,12 +167,10 @@ def true_values(scenario: Scenario, rng: np.random.Generator) -> dict[str, float
     }
 
 
-def estimates(
-    films: Films, n_bootstrap: int, seed: int
-) -> dict[str, evaluation.Estimate]:
+def estimates(films: Films, n_bootstrap: int, seed: int) -> dict[str, Estimate]:
     """Returns every estimate of one repetition."""
     labels, patients = films.labels, films.patients
-    whole = evaluation.evaluate(
+    whole = summary.evaluate(
         labels,
         films.first,
         threshold=THRESHOLD,
@@ -175,37 +178,37 @@ def estimates(
         n_bootstrap=n_bootstrap,
         seed=seed,
     )
-    areas = evaluation.delong_test(labels, films.first, films.second, groups=patients)
+    areas = comparison.delong_test(labels, films.first, films.second, groups=patients)
     a, b = ((s >= THRESHOLD).astype(int) for s in (films.first, films.second))
-    found = {name: getattr(whole, name) for name in METRICS}
-    found[DIFFERENCES[0]] = areas.difference
+    values = {name: getattr(whole, name) for name in METRICS}
+    values[DIFFERENCES[0]] = areas.difference
     parts = (np.ones_like(labels, dtype=bool), labels == 1, labels == 0)
     for name, part in zip(DIFFERENCES[1:], parts, strict=True):
-        found[name] = evaluation.mcnemar_test(
+        values[name] = comparison.mcnemar_test(
             labels[part], a[part], b[part], groups=patients[part]
         ).difference
-    return found
+    return values
 
 
-def table(found: dict[str, dict[str, float]]) -> str:
+def table(covered: dict[str, dict[str, float]]) -> str:
     """Returns a Markdown table: a row for each kind, a column for each scenario."""
-    names = list(found)
+    names = list(covered)
     rows = ["| interval | " + " | ".join(names) + " |", "|---" * (1 + len(names)) + "|"]
     for kind in (*METRICS, *DIFFERENCES):
-        cells = " | ".join(_share(found[name][kind]) for name in names)
+        cells = " | ".join(_share(covered[name][kind]) for name in names)
         rows.append(f"| {kind.replace('_', ' ')} | {cells} |")
     return "\n".join(rows)
 
 
-def document(found: dict[str, dict[str, float]], repetitions: int) -> str:
+def document(covered: dict[str, dict[str, float]], repetitions: int) -> str:
     """Returns docs/coverage.md."""
     return (
         "# How often the 95 % intervals hold the truth\n\n"
-        f"`python benchmarks/coverage.py --repetitions {repetitions} --write`: "
+        f"`python -m benchmarks.coverage --repetitions {repetitions} --write`: "
         "made-up films of patients with one to eight films each, whose scores agree "
         "within a patient; the share of the repetitions in which the interval held "
         "what half a million patients give. Goal: 92 to 97 %.\n\n"
-        f"{table(found)}\n\n"
+        f"{table(covered)}\n\n"
         "The error of these shares themselves is 0.7 percentage points for 1,000 "
         "repetitions.\n"
     )

@@ -1,6 +1,6 @@
 """How long the dashboard's numbers take for many scored films, in the server.
 
-    python benchmarks/dashboard.py [--films 100000] [--json]
+    python -m benchmarks.dashboard [--films 100000] [--json]
 
 `first_paint_s` is everything that the page needs before it can show anything: the table
 of scores read from the disk with its hash compared, every metric with its interval, the
@@ -17,7 +17,6 @@ import argparse
 import json
 import os
 import shutil
-import sys
 import tempfile
 import time
 import warnings
@@ -27,13 +26,20 @@ from typing import Any
 
 import numpy as np
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-
-from cxr import evaluation, registry, scores  # noqa: E402
-from cxr.config import settings  # noqa: E402
-from cxr.evaluation import Overview  # noqa: E402
-from cxr.scores import Scores  # noqa: E402
+from cxr.config import ROOT, settings
+from cxr.evaluation import (
+    estimates,
+    overview,
+    subgroups,
+    summary,
+)
+from cxr.evaluation.overview import Overview
+from cxr.evaluation.scores import Scores
+from cxr.models import (
+    cards,
+    registry,
+    scores,
+)
 
 PREVALENCE = 0.2
 MOVES = 50
@@ -64,7 +70,7 @@ def measured(models_dir: Path, n_films: int) -> dict[str, float]:
     read = time.perf_counter()
     seen = prepared(stored)
     ready = time.perf_counter()
-    evaluation.evaluate(
+    summary.evaluate(
         stored.labels,
         stored.probabilities,
         threshold=card.threshold.value,
@@ -110,17 +116,17 @@ def page(root: Path) -> dict[str, float]:
 
 def timed_part() -> list[float]:
     """Returns where the seconds go that each run of the moving part takes."""
-    from ui import dashboard
+    from ui.dashboard import sections
 
     seconds: list[float] = []
-    show = dashboard.show_threshold
+    show = sections.show_threshold
 
     def timed(source: Any) -> None:
         started = time.perf_counter()
         show(source)
         seconds.append(time.perf_counter() - started)
 
-    dashboard.show_threshold = timed
+    sections.show_threshold = timed
     return seconds
 
 
@@ -138,13 +144,13 @@ def prepared(stored: Scores) -> Overview:
     with np.errstate(over="ignore"):
         uncalibrated = 1 / (1 + np.exp(-stored.logits))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", evaluation.UndefinedMetricWarning)
-        return evaluation.overview(
+        warnings.simplefilter("ignore", estimates.UndefinedMetricWarning)
+        return overview.overview(
             stored.labels,
             stored.probabilities,
             groups=stored.patients,
             uncalibrated=uncalibrated,
-            parts=evaluation.by_subtype(stored.labels, stored.subtypes),
+            parts=subgroups.by_subtype(stored.labels, stored.subtypes),
         )
 
 
@@ -156,7 +162,7 @@ def move(seen: Overview, threshold: float) -> float:
     return time.perf_counter() - started
 
 
-def register(models_dir: Path, n_films: int) -> registry.Card:
+def register(models_dir: Path, n_films: int) -> cards.Card:
     """Returns the active model's card over made-up scores of so many films."""
     rng = np.random.default_rng(0)
     labels = (rng.random(n_films) < 0.7).astype(np.int64)

@@ -1,6 +1,6 @@
 """From films to a model that reads, all of it in the browser, as a user would.
 
-    python benchmarks/journey.py DATA [--weights FILE] [--pictures FOLDER]
+    python -m benchmarks.journey DATA [--weights FILE] [--pictures FOLDER]
                                  [--architecture NAME] [--preset NAME]
 
 Starts the app with temporary folders beside a copy of the registered models; chooses
@@ -22,13 +22,11 @@ import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 from playwright.sync_api import Page, sync_playwright
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-
-from cxr import jobs  # noqa: E402
-from cxr.config import settings  # noqa: E402
+from cxr.config import ROOT, settings
+from cxr.jobs import control
 
 PATIENCE = 120_000  # milliseconds, of a page
 LONGEST = 4 * 3600  # seconds, of the training
@@ -47,9 +45,9 @@ def main() -> None:
             with sync_playwright() as playwright:
                 seen = travel(playwright, app, options)
         finally:
-            for job in jobs.list_jobs(folder / "runs"):
-                jobs.stop(job.folder)
-                jobs.wait(job.folder, 30)
+            for job in control.list_jobs(folder / "runs"):
+                control.stop(job.folder)
+                control.wait(job.folder, 30)
             app.server.kill()
             app.server.wait(30)
     print(json.dumps(seen, indent=2))
@@ -126,25 +124,25 @@ def travel(playwright: Any, app: App, options: argparse.Namespace) -> dict[str, 
     steps.seen["updates"] = watch(page, UPDATES)
     steps.done("watched")
 
-    page.get_by_role("button", name="Stop run").click()
+    page.locator(".st-key-train_stop button:visible").click()
     page.get_by_role("button", name="Resume").wait_for()
-    [job] = jobs.list_jobs(app.folder / "runs")
+    [job] = control.list_jobs(app.folder / "runs")
     steps.seen["stopped"] = job.state
     steps.seen["processes_left_by_stop"] = processes_of(job.folder)
     steps.done("stopped")
 
     page.get_by_role("button", name="Resume").click()
-    page.get_by_role("button", name="Stop run").wait_for()
+    page.locator(".st-key-train_stop button:visible").wait_for()
     steps.done("resumed")
 
     app.kill_and_restart()
     steps.seen["running_without_the_app"] = processes_of(job.folder) > 0
     page.goto(f"{app.address}/Train")
-    page.get_by_role("button", name="Stop run").click()
+    page.locator(".st-key-train_stop button:visible").click()
     page.get_by_role("button", name="Resume").wait_for()
     steps.seen["processes_left_by_stop_after_restart"] = processes_of(job.folder)
     page.get_by_role("button", name="Resume").click()
-    page.get_by_role("button", name="Stop run").wait_for()
+    page.locator(".st-key-train_stop button:visible").wait_for()
     steps.done("app-killed-and-restarted")
 
     made = page.get_by_role("button", name=re.compile("^Open .* on the Models page"))
@@ -168,13 +166,8 @@ def travel(playwright: Any, app: App, options: argparse.Namespace) -> dict[str, 
 
 def processes_of(folder: Path) -> int:
     """Returns how many processes name the folder of a run, the supervisor included."""
-    found = 0
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            found += str(folder) in path.read_text(errors="replace")
-        except OSError:
-            continue
-    return found
+    commands = (process.info["cmdline"] for process in psutil.process_iter(["cmdline"]))
+    return sum(str(folder) in " ".join(words or ()) for words in commands)
 
 
 class Steps:

@@ -1,6 +1,6 @@
 """Kills trainings at many instants and shows that each goes on as if nothing was.
 
-    python benchmarks/kills.py [--kills 20] [--seed 1]
+    python -m benchmarks.kills [--kills 20] [--seed 1]
 
 A small training (made-up films, the baseline CNN) is run once undisturbed. Then each of
 `--kills` runs is killed (SIGKILL) once, in turn at a random moment, while a checkpoint
@@ -24,12 +24,18 @@ from pathlib import Path
 
 import numpy as np
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+from cxr.config import ROOT
 
-from films import as_png, chest_phantom  # noqa: E402
+sys.path.insert(0, str(ROOT / "tests"))
 
-from cxr import data, documents, registry, runs  # noqa: E402
+from synthetic_films import as_png, chest_phantom  # noqa: E402
+
+from cxr import documents  # noqa: E402
+from cxr.datasets import folders  # noqa: E402
+from cxr.jobs import endings, queues  # noqa: E402
+from cxr.models import registry  # noqa: E402
+from cxr.runs import history  # noqa: E402
+from cxr.runs.config import config_for  # noqa: E402
 
 FILMS = 120
 CONFIG = {"architecture": "baseline-cnn", "epochs": 5, "batch_size": 8, "warm_up": 5}
@@ -84,8 +90,8 @@ class Trial:
         self.models = place / f"{name}-models"
         self.folder = place / f"{name}-run"
         self.folder.mkdir()
-        config = runs.config_for("standard", data=str(place / "films"), **CONFIG)
-        documents.replace(self.folder / runs.CONFIG, asdict(config))
+        config = config_for("standard", data=str(place / "films"), **CONFIG)
+        documents.replace(self.folder / queues.CONFIG, asdict(config))
         self.environment = os.environ | {
             "CXR_MODELS_DIR": str(self.models),
             "CXR_CACHE_DIR": str(place / "cache"),
@@ -95,7 +101,7 @@ class Trial:
     def start(self) -> subprocess.Popen[bytes]:
         """Starts the training, or goes on with it."""
         command = [sys.executable, "-m", "cxr", "train", "--resume"]
-        with (self.folder / runs.LOG).open("ab") as log:
+        with (self.folder / endings.LOG).open("ab") as log:
             return subprocess.Popen(
                 [*command, "--run", str(self.folder)],
                 cwd=ROOT,
@@ -107,7 +113,7 @@ class Trial:
     def run_to_the_end(self) -> None:
         """Raises RuntimeError with the end of its log if it fails."""
         if self.start().wait():
-            log = (self.folder / runs.LOG).read_text(errors="replace")
+            log = (self.folder / endings.LOG).read_text(errors="replace")
             raise RuntimeError(log[-2000:])
 
     def validation_auc(self) -> float:
@@ -116,11 +122,11 @@ class Trial:
 
     def validation_loss(self) -> float:
         """Returns the loss of its best epoch."""
-        return min(float(row["val_loss"]) for row in runs.read_history(self.folder))
+        return min(float(row["val_loss"]) for row in history.read_history(self.folder))
 
     def epochs(self) -> int:
         """Returns the epochs in its learning curves."""
-        return len(runs.read_history(self.folder))
+        return len(history.read_history(self.folder))
 
 
 def killed_and_resumed(
@@ -184,7 +190,7 @@ def make_films(folder: Path) -> None:
     for number in range(FILMS):
         label = int(number % 3 > 0)
         strength = rng.uniform(0, 0.5) if label else rng.uniform(0, 0.3)
-        path = folder / data.CLASSES[label] / f"{number:03d}.png"
+        path = folder / folders.CLASSES[label] / f"{number:03d}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(as_png(chest_phantom(230, 230, number, strength)))
 

@@ -1,14 +1,14 @@
 """How fast films are read, beside the conventional way, in one run on one machine.
 
-    python benchmarks/serving.py [--json]
+    python -m benchmarks.serving FILM [--json]
 
-On the same 224-pixel film: Keras' `predict` with gradient-tape Grad-CAM, the bare
-OpenVINO call, and ours from the file's bytes to probability and heat map. Then the time
-and memory of `python -m cxr classify` to its first score, and a batch of 500 films.
+On one frontal chest film, a PNG or JPEG: Keras' `predict` with gradient-tape Grad-CAM,
+the bare OpenVINO call, and ours from the file's bytes to probability and heat map. Then
+the time and memory of `python -m cxr classify` to its first score, and a batch of 500
+films.
 """
 
 import argparse
-import io
 import json
 import os
 import resource
@@ -21,20 +21,19 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-
-from cxr import (  # noqa: E402
-    explainability,
-    images,
+from cxr.config import ROOT, settings
+from cxr.errors import ImageError
+from cxr.films.decoding import DecoderPool
+from cxr.films.film import read_film
+from cxr.models import (
+    cards,
+    heatmap,
     inference,
+    lungs,
     registry,
-    scoring,
 )
-from cxr.config import settings  # noqa: E402
-from cxr.decoding import DecoderPool  # noqa: E402
+from cxr.reading import scoring
 
 BATCH = 500
 
@@ -42,14 +41,16 @@ BATCH = 500
 def main() -> None:
     """Measures everything and prints it."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("film", type=Path)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    film = example_film()
+    film = options.film.read_bytes()
     # Before anything else loads: a child started from a large process counts its pages.
     figures = first_score(film)
     model = inference.load(settings().models_dir)
-    figures |= reading(model, film)
-    figures |= batch(model, film)
+    network = lungs.load(settings().models_dir)
+    figures |= reading(model, network, film)
+    figures |= batch(model, network, film)
     figures |= conventional(model, film)
     ratio = figures["conventional_ms"] / figures["ours_ms"]
     figures["conventional_over_ours"] = ratio
@@ -59,15 +60,6 @@ def main() -> None:
         return
     for name, value in figures.items():
         print(f"{name:32} {value:10.2f}")
-
-
-def example_film() -> bytes:
-    """Returns a 224-pixel JPEG: the model's first golden film."""
-    model_dir = settings().models_dir / registry.active_id(settings().models_dir)
-    with np.load(model_dir / registry.GOLDEN, allow_pickle=False) as golden:
-        stream = io.BytesIO()
-        Image.fromarray(golden["films"][0]).save(stream, "JPEG", quality=90)
-    return stream.getvalue()
 
 
 def first_score(film: bytes) -> dict[str, float]:
@@ -87,16 +79,19 @@ def first_score(film: bytes) -> dict[str, float]:
     return {"first_score_s": statistics.median(seconds), "classify_peak_mb": peak}
 
 
-def reading(model: inference.Model, film: bytes) -> dict[str, float]:
+def reading(
+    model: inference.Model, network: lungs.LungNetwork, film: bytes
+) -> dict[str, float]:
     """Returns milliseconds for the bare call, and from bytes to heat map."""
-    pixels = images.read_film(film).pixels
+    pixels = read_film(film).pixels
     inputs = model.network.prepare(pixels)[np.newaxis]
 
     def ours() -> None:
-        read = pool.read(film)
-        prediction = model.predict(read)
-        explainability.heatmap(
-            prediction.activation_map,
+        read = scoring.read_one(model, pool, film, lungs=network)
+        if isinstance(read.result, ImageError):
+            raise read.result
+        heatmap.heatmap(
+            read.result.activation_map,
             scale=model.card.heatmap_scale,
             height=read.height,
             width=read.width,
@@ -109,15 +104,17 @@ def reading(model: inference.Model, film: bytes) -> dict[str, float]:
         }
 
 
-def batch(model: inference.Model, film: bytes) -> dict[str, float]:
+def batch(
+    model: inference.Model, network: lungs.LungNetwork, film: bytes
+) -> dict[str, float]:
     """Returns films a second over a batch, from bytes to probabilities."""
     with DecoderPool(settings().decoder_workers) as pool:
-        list(scoring.score(model, pool, [film] * 40))
+        list(scoring.score(model, pool, [film] * 40, lungs=network))
         started = time.perf_counter()
-        outcomes = list(scoring.score(model, pool, [film] * BATCH))
+        readings = list(scoring.score(model, pool, [film] * BATCH, lungs=network))
         seconds = time.perf_counter() - started
-    if len(outcomes) != BATCH:
-        raise RuntimeError(f"expected {BATCH} outcomes, received {len(outcomes)}")
+    if len(readings) != BATCH:
+        raise RuntimeError(f"expected {BATCH} readings, received {len(readings)}")
     return {"batch_films_per_s": BATCH / seconds}
 
 
@@ -126,12 +123,12 @@ def conventional(model: inference.Model, film: bytes) -> dict[str, float]:
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     import tensorflow as tf
 
-    from cxr import networks
+    from cxr.training import networks
 
     network = networks.build(model.card.architecture, backbone_weights="none")
     folder = registry.folder_of(settings().models_dir, model.card.model_id)
-    network.load_weights(folder / registry.KERAS_WEIGHTS)
-    pixels = images.read_film(film).pixels
+    network.load_weights(folder / cards.KERAS_WEIGHTS)
+    pixels = read_film(film).pixels
 
     def keras_way() -> None:
         inputs = model.network.prepare(pixels)[np.newaxis]

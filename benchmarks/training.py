@@ -1,6 +1,6 @@
 """How fast training is, beside the conventional way, in one run on one machine.
 
-    python benchmarks/training.py DATA_DIR WEIGHTS [--films 1200] [--json]
+    python -m benchmarks.training DATA_DIR WEIGHTS [--films 1200] [--json]
 
 On the same films of `DATA_DIR`, with the ImageNet start in the file WEIGHTS:
 
@@ -16,7 +16,6 @@ Fine-tuning is timed on a part of the sample: its time per film hardly depends o
 
 import argparse
 import json
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -25,13 +24,27 @@ import cv2
 import keras
 import numpy as np
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-
-from cxr import data, networks, runs, training  # noqa: E402
-from cxr.batches import AugmentedFilms, PreparedSplit  # noqa: E402
-from cxr.estimate import FEATURES, HEAD, Clock  # noqa: E402
-from cxr.runs import Run, TrainConfig  # noqa: E402
+from cxr.datasets import folders
+from cxr.runs.config import (
+    TrainConfig,
+    config_for,
+)
+from cxr.runs.estimate import (
+    FEATURES,
+    HEAD,
+    Clock,
+)
+from cxr.runs.run_folder import Run
+from cxr.training import (
+    frozen,
+    learning,
+    networks,
+    train,
+)
+from cxr.training.batches import (
+    AugmentedFilms,
+    PreparedSplit,
+)
 
 WARM = 2  # steps that build the graph and are not timed
 BATCH = 32
@@ -46,7 +59,7 @@ def main() -> None:
     parser.add_argument("--films", type=int, default=1200)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    config = runs.config_for(
+    config = config_for(
         "standard", data=str(options.data_dir), backbone_weights=str(options.weights)
     )
     with tempfile.TemporaryDirectory() as name:
@@ -62,11 +75,11 @@ def main() -> None:
 
 def sample(config: TrainConfig, n: int, place: Path) -> dict[str, PreparedSplit]:
     """Returns the splits of about this many films, prepared."""
-    films = data.scan(Path(config.data))
-    films = data.with_hashes(films[:: max(1, len(films) // n)])
+    films = folders.scan(Path(config.data))
+    films = folders.with_hashes(films[:: max(1, len(films) // n)])
     clock, run = Clock(), Run(place / "run")
-    fingerprint = data.fingerprint(films)
-    return training.prepare(films, fingerprint, config, run, place / "cache", clock)
+    fingerprint = folders.fingerprint(films)
+    return train.prepare(films, fingerprint, config, run, place / "cache", clock)
 
 
 def head(
@@ -78,7 +91,7 @@ def head(
     )
     usual = conventional_head(network, splits["train"])
     clock = Clock()
-    training.train_head(network, splits, config, Run(place / "run"), clock)
+    learning.train_head(network, splits, config, Run(place / "run"), clock)
     ours = clock.per_film()
     return {
         "head_conventional_ms_per_film": 1000 * usual,
@@ -125,15 +138,15 @@ def fine_tuning(
     )
     part = splits["train"].part(np.arange(min(FINE_TUNED, len(splits["train"].films))))
     lower, upper = networks.divide(network, config.unfreeze_from)
-    training._compile(upper, config)
-    features = training.FrozenFeatures(lower)
+    learning.compile_model(upper, config)
+    features = frozen.FrozenFeatures(lower)
     ours = seconds_per_film(upper, AugmentedFilms(part, config, features))
 
     network = networks.build(
         "efficientnet-b0", backbone_weights=config.backbone_weights
     )
     whole = keras.Model(network.input, network.output["logit"])
-    training._compile(whole, config)
+    learning.compile_model(whole, config)
     usual = seconds_per_film(whole, AugmentedFilms(part, config))
     return {
         "whole_network_ms_per_film": 1000 * usual,

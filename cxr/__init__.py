@@ -4,4 +4,4 @@ Whatever the app can do, `python -m cxr` can do. Research and education only; ne
 diagnosis.
 """
 
-__version__ = "0.5.0"
+__version__ = "0.6.0"

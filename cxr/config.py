@@ -2,12 +2,13 @@
 
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from cxr.errors import CxrError
 
 ROOT = Path(__file__).resolve().parents[1]
+LOGINS = ("none", "proxy")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +27,11 @@ class Settings:
             otherwise: `imagenet`, `none` or a file (`CXR_BACKBONE_WEIGHTS`).
         disk_reserve_gb: free space in GB below which nothing large is begun
             (`CXR_DISK_RESERVE_GB`).
+        upload_mb: megabytes of uploaded films that the server holds until they are
+            read, over all sessions; by default a quarter of the machine's memory
+            (`CXR_UPLOAD_MB`).
+        login: who asks readers of the app for a login: `none`, or `proxy` for one in
+            front of it (`CXR_LOGIN`).
         decoder_workers: processes that decode untrusted films (`CXR_DECODERS`).
         threads: processor threads for one inference, 0 for all (`CXR_THREADS`).
     """
@@ -37,12 +43,14 @@ class Settings:
     data_dir: Path | None = None
     backbone_weights: str = "imagenet"
     disk_reserve_gb: int = 5
+    upload_mb: int = field(default_factory=lambda: _quarter_of_memory_mb())
+    login: str = "none"
     decoder_workers: int = 1
     threads: int = 0
 
 
 def settings() -> Settings:
-    """Returns the settings of this process; an empty variable is as good as none.
+    """Returns the settings of this process; an empty variable counts as not set.
 
     Raises:
         CxrError: a variable holds something that can't be used; it names which.
@@ -58,9 +66,28 @@ def settings() -> Settings:
         disk_reserve_gb=_whole_number(
             "CXR_DISK_RESERVE_GB", Settings.disk_reserve_gb, 0, 100_000
         ),
+        upload_mb=_whole_number("CXR_UPLOAD_MB", _quarter_of_memory_mb(), 50, 999_999),
+        login=_one_of("CXR_LOGIN", LOGINS),
         decoder_workers=_whole_number("CXR_DECODERS", Settings.decoder_workers, 1, 64),
         threads=_whole_number("CXR_THREADS", Settings.threads, 0, 256),
     )
+
+
+def _quarter_of_memory_mb() -> int:
+    """Returns a quarter of the machine's memory in MB, within what may be set."""
+    import psutil  # not needed by most of what reads settings
+
+    return min(max(psutil.virtual_memory().total // 4_000_000, 50), 999_999)
+
+
+def _one_of(name: str, known: tuple[str, ...]) -> str:
+    text = os.environ.get(name) or known[0]
+    if text not in known:
+        raise CxrError(
+            f"The setting {name} must be one of {', '.join(known)}; it is {text!r}.",
+            code="settings",
+        )
+    return text
 
 
 def _folder_or_none(name: str) -> Path | None:

@@ -1,10 +1,11 @@
-"""The disk as something that can be full: named, with the free space as a figure."""
+"""A full disk: recognised, named with the space that is left, and prevented."""
 
 import errno
 import math
 import os
 import shutil
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 from cxr.errors import CxrError
 
 FULL = "disk-full"
+DRAFT = ".draft-"  # begins the name of a folder that is still being written
 _FULL_ERRORS = (errno.ENOSPC, errno.EDQUOT)
 # HDF5 and OpenVINO raise without an error number, or with the text alone.
 _FULL_WORDS = ("No space left on device", "errno = 28", "Disk quota exceeded")
@@ -20,7 +22,7 @@ _NEARLY_NOTHING = 1_000_000  # bytes; a write that failed with so little left wa
 
 @contextmanager
 def writing(folder: Path) -> Iterator[None]:
-    """Names a full disk as that, whichever way a library puts it.
+    """Turns the errors that a full disk causes, in any library, into one that says so.
 
     Raises:
         CxrError: the disk that holds `folder` is full (code `disk-full`).
@@ -57,6 +59,45 @@ def require(folder: Path, size: int) -> None:
     """
     if free(folder) < size:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Writes a file in one step: a reader sees the old one or the new one, never half.
+
+    Yields a path beside `path` to write at. When the block ends, what is there is on
+    the disk and takes the place of `path`; when it raises, nothing is left of it.
+
+    Raises:
+        OSError: it can't be written.
+    """
+    # A name of its own: another process may be writing the same file.
+    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}.draft")
+    try:
+        yield draft
+        with draft.open("rb") as file:
+            os.fsync(file.fileno())
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+@contextmanager
+def draft_folder(parent: Path) -> Iterator[Path]:
+    """Makes a folder below `parent` for what is not whole yet.
+
+    Yields the folder, whose name begins with `DRAFT`. Whoever fills it renames it, or
+    what is in it, when it is whole; what is left at the end of the block is removed.
+
+    Raises:
+        OSError: it can't be made.
+    """
+    draft = parent / f"{DRAFT}{uuid.uuid4().hex}"
+    try:
+        draft.mkdir(parents=True)
+        yield draft
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
 
 
 def reserve(path: Path, size: int) -> None:

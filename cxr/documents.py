@@ -1,29 +1,68 @@
-"""JSON documents: what goes in, and how a file is replaced by its next version."""
+"""JSON documents: what goes in, and how a file is replaced by its next version.
+
+It also owns the list of errors that a damaged file, of JSON or arrays, can raise.
+"""
 
 import json
 import math
-import os
-import uuid
+import zipfile
+import zlib
 from pathlib import Path
 from typing import Any, TypeVar
 
 import dacite
 
+from cxr import disk
+
 _Kind = TypeVar("_Kind")
-# A document as a dataclass: nothing unknown, nothing missing, null for a nan.
-_STRICT = dacite.Config(
-    strict=True, cast=[tuple], type_hooks={float: lambda value: _number(value)}
+
+# What `json` and NumPy raise on a damaged file, and what the content of a sound file
+# raises that is not the document or the arrays it should be, when it is used.
+DAMAGE = (
+    OSError,
+    EOFError,
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    RecursionError,
+    zipfile.BadZipFile,
+    zlib.error,
 )
 
 
-def parse(text: str, kind: type[_Kind]) -> _Kind:
+def parse(text: str, kind: type[_Kind], *, strict: bool = True) -> _Kind:
     """Returns the document in a text as such a dataclass.
 
+    Args:
+        text: JSON.
+        kind: the dataclass.
+        strict: whether a field that the dataclass does not have is an error.
+
     Raises:
-        ValueError: it is none: no JSON, or other fields than the dataclass has.
+        ValueError: the text is not JSON, or its fields are not those of the dataclass.
     """
     try:
-        return dacite.from_dict(kind, json.loads(text), _STRICT)
+        content = json.loads(text)
+    except RecursionError as error:
+        raise ValueError(f"expected a document of {kind.__name__}: too deep") from error
+    return build(content, kind, strict=strict)
+
+
+def build(content: Any, kind: type[_Kind], *, strict: bool = True) -> _Kind:
+    """Returns what was read from JSON as such a dataclass; null stands for a nan.
+
+    Args:
+        content: an object of JSON, as Python has it.
+        kind: the dataclass.
+        strict: whether a field that the dataclass does not have is an error.
+
+    Raises:
+        ValueError: a field is missing, unknown, or of another type.
+    """
+    config = dacite.Config(strict=strict, cast=[tuple], type_hooks={float: _number})
+    try:
+        return dacite.from_dict(kind, content, config)
     except (TypeError, AttributeError, RecursionError, dacite.DaciteError) as error:
         raise ValueError(f"expected a document of {kind.__name__}: {error}") from error
 
@@ -54,17 +93,9 @@ def replace(path: Path, content: Any) -> None:
 
     What is not finite is written as null.
     """
-    # A name of its own: another process may be replacing the same document.
-    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}.draft")
-    try:
-        with draft.open("w", encoding="utf-8") as file:
-            json.dump(plain(content), file, indent=2, allow_nan=False)
-            file.write("\n")
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
+    with disk.whole_file(path) as draft, draft.open("w", encoding="utf-8") as file:
+        json.dump(plain(content), file, indent=2, allow_nan=False)
+        file.write("\n")
 
 
 def _number(value: object) -> float:

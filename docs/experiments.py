@@ -1,8 +1,8 @@
-"""Keeps what an experiment found, and makes the tables of docs/experiments.md.
+"""Keeps the results of an experiment, and makes the tables of docs/experiments.md.
 
-python docs/experiments.py keep NAME MODELS_DIR MODEL_ID [REPORT]
+python -m docs.experiments keep NAME MODELS_DIR MODEL_ID [REPORT]
     keeps the card of a trained model and the JSON of `python -m cxr robustness`, if any
-python docs/experiments.py
+python -m docs.experiments
     writes the tables anew from what was kept
 """
 
@@ -12,14 +12,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-
-from cxr import documents, registry  # noqa: E402
+from cxr import documents
+from cxr.config import ROOT
+from cxr.models import registry
 
 LOG = ROOT / "docs" / "experiments.md"
 KEPT = ROOT / "docs" / "experiments"
-START = "<!-- tables: made by `python docs/experiments.py` from docs/experiments/ -->"
+START = "<!-- tables: made by `python -m docs.experiments` from docs/experiments/ -->"
 END = "<!-- end of tables -->"
 DIGITS = 6
 
@@ -33,11 +32,11 @@ def keep(name: str, models_dir: Path, model_id: str, report: Path | None) -> Non
         ValueError: the report is of another model, or of films that it learnt from.
     """
     card = registry.read_card(models_dir, model_id)
-    found = report and json.loads(report.read_text(encoding="utf-8"))
-    if found and (found["name"] != model_id or found["seen"]):
+    validation = report and json.loads(report.read_text(encoding="utf-8"))
+    if validation and (validation["name"] != model_id or validation["seen"]):
         raise ValueError(
             f"expected a report of {model_id} on films that it has not seen, received "
-            f"one of {found['name']} with {found['seen']} seen"
+            f"one of {validation['name']} with {validation['seen']} seen"
         )
     document = documents.plain(asdict(card))
     kept = {
@@ -47,7 +46,7 @@ def keep(name: str, models_dir: Path, model_id: str, report: Path | None) -> Non
         "versions": document["versions"],
         "threshold": document["threshold"],
         "metrics": document["metrics"],
-        "report": found,
+        "report": validation,
     }
     KEPT.mkdir(exist_ok=True)
     text = json.dumps(_rounded(kept), separators=(",", ":"))

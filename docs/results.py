@@ -1,20 +1,18 @@
 """Prints README's results table from the cards of the registered models.
 
-python docs/results.py            prints it
-python docs/results.py --write    puts it into README.md
+python -m docs.results            prints it
+python -m docs.results --write    puts it into README.md
 """
 
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-
-from cxr import registry  # noqa: E402
-from cxr.evaluation import Estimate  # noqa: E402
+from cxr.config import ROOT
+from cxr.evaluation.estimates import Estimate
+from cxr.models import registry
 
 START = (
-    "<!-- results: made by `python docs/results.py`; a test compares it with the "
+    "<!-- results: made by `python -m docs.results`; a test compares it with the "
     "models' cards -->"
 )
 END = "<!-- end of results -->"

@@ -2,26 +2,35 @@
 
 import streamlit as st
 
-import ui
+from ui.classify.browser import warn_before_leaving
+from ui.classify.films import session_films
+from ui.classify.reading import show_reading
+from ui.classify.uploads import add_films
+from ui.classify.worklist import choose_film
+from ui.errors import show_errors
+from ui.frame import frame
+from ui.loaders import active_model
 
-ui.frame("Classify")
+with show_errors():
+    frame("Classify", narrow=True)
 
-with ui.show_errors():
-    model = ui.active_model()
-    films = ui.session_films(model)
-    ui.add_films(films, model)
+    model = active_model()
+    listed = session_films(model)
+    beside = st.sidebar.container()
+    add_films(listed, model)
+    warn_before_leaving(bool(listed.films))
 
-    if not films.readings:
+    if not listed.films:
         st.markdown(
             "Each film gets a probability of pneumonia, a decision at your threshold, "
             "and a heat map of the regions that made the score. Several films are "
             "listed with the most urgent first."
         )
         st.caption(
-            "Frontal chest films of the population above; the app does not yet check "
-            "that. Films stay in the memory of this session and are never stored."
+            "Frontal chest films only; anything else is refused. Films stay in the "
+            "memory of this session and are never stored."
         )
         st.stop()
 
-    reading = ui.choose_film(films, model)
-    ui.show_reading(reading, model)
+    film = choose_film(listed, model, beside)
+    show_reading(listed, film, model)

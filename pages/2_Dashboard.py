@@ -2,20 +2,22 @@
 
 import streamlit as st
 
-import ui
-from ui import dashboard, dashboard_comparison, dashboard_local
+from ui.dashboard import comparison, local, sections
+from ui.dashboard.source import choose_source
+from ui.errors import show_errors
+from ui.frame import frame
 
-ui.frame("Dashboard")
+with show_errors():
+    frame("Dashboard")
 
-with ui.show_errors():
-    source = dashboard.choose_source()
-    dashboard.show_threshold(source)
+    source = choose_source()
+    sections.show_threshold(source)
     st.divider()
     columns = st.grid(2, min_column_width=400, gap="medium")
     with columns.cell():
-        dashboard.show_calibration(source)
+        sections.show_calibration(source)
     with columns.cell():
-        dashboard.show_learning(source)
-    dashboard.show_shortcuts(source)
-    dashboard_comparison.show_comparison(source)
-    dashboard_local.show_local_validation(source.card)
+        sections.show_learning(source)
+    sections.show_shortcuts(source)
+    comparison.show_comparison(source)
+    local.show_local_validation(source.card)

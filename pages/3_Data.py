@@ -2,14 +2,20 @@
 
 import streamlit as st
 
-import ui
+from ui.data.checking import current_check
+from ui.data.findings import show_integrity
+from ui.data.folders import choose_data
+from ui.data.measures import show_images, show_shortcuts
+from ui.data.survey import show_classes, show_data_tiles, show_samples
+from ui.errors import show_errors
+from ui.frame import frame
 
-ui.frame("Data")
+with show_errors():
+    frame("Data")
 
-with ui.show_errors():
-    source = ui.choose_data()
-    check = ui.current_check(source)
-    ui.show_data_tiles(check)
+    source = choose_data()
+    check = current_check(source)
+    show_data_tiles(check)
     classes, images, samples, findings, shortcuts = st.tabs(
         ["Classes and splits", "Images", "Samples", "Integrity", "Shortcuts"],
         key="data_tab",
@@ -17,16 +23,16 @@ with ui.show_errors():
     )
     with classes:
         if classes.open:
-            ui.show_classes(check)
+            show_classes(check)
     with images:
         if images.open:
-            ui.show_images(check)
+            show_images(check)
     with samples:
         if samples.open:
-            ui.show_samples(check)
+            show_samples(check)
     with findings:
         if findings.open:
-            ui.show_integrity(check)
+            show_integrity(check)
     with shortcuts:
         if shortcuts.open:
-            ui.show_shortcuts(check)
+            show_shortcuts(check)

@@ -2,25 +2,31 @@
 
 import streamlit as st
 
-import ui
+from ui.errors import show_errors
+from ui.frame import frame
+from ui.train.films import choose_training_data
+from ui.train.form import choose_settings, offer_start
+from ui.train.live import choose_run, show_run, show_validation_curves
+from ui.train.machine import show_machine
+from ui.train.runs import all_runs, choose_compared, show_differences, show_table
 
-ui.frame("Train")
+with show_errors():
+    frame("Train")
 
-with ui.show_errors():
-    found = ui.choose_training_data()
-    config, problems = ui.choose_settings(found)
-    ui.show_machine(config, found)
-    ui.offer_start(config, found, problems)
+    training = choose_training_data()
+    config = choose_settings(training)
+    show_machine(config, training)
+    offer_start(config, training)
 
-    views = ui.all_runs()
+    views = all_runs()
     st.subheader("Runs", anchor=False)
     if not views:
         st.caption("There is none yet. A run that was started is listed here.")
         st.stop()
 
-    ui.show_run(ui.choose_run(views))
-    ui.show_table(views)
-    compared = ui.choose_compared(views)
+    show_run(choose_run(views))
+    show_table(views)
+    compared = choose_compared(views)
     if compared:
-        ui.show_validation_curves(compared)
-        ui.show_differences(compared)
+        show_validation_curves(compared)
+        show_differences(compared)

@@ -2,39 +2,52 @@
 
 import streamlit as st
 
-import ui
+from ui.errors import show_errors
+from ui.frame import frame
+from ui.models.card import show_card
+from ui.models.comparison import choose_other, show_comparison
+from ui.models.exchange import show_checks, show_export, show_import
+from ui.models.promotion import show_promotion
+from ui.models.table import (
+    choose_model,
+    registered_models,
+    show_models,
+    show_no_models,
+    show_notice,
+)
+from ui.models.trail import show_audit_trail
 
 CARD, COMPARE, FILES, TRAIL = "Card", "Compare and promote", "Files", "Audit trail"
 
-ui.frame("Models")
+with show_errors("The model that serves is unchanged."):
+    frame("Models")
 
-with ui.show_errors("The model that serves is unchanged."):
-    ui.show_notice()
-    models = ui.registered_models()
+    show_notice()
+    models = registered_models()
     if models:
-        ui.show_models(models)
-    chosen = ui.choose_model(models)
+        show_models(models)
+    chosen = choose_model(models)
     if not chosen:
-        ui.show_no_models()
+        show_no_models()
     views = [CARD, COMPARE, FILES, TRAIL] if chosen else [FILES, TRAIL]
     tabs = st.tabs(views, key="models_view", on_change="rerun")
     view, place = next(pair for pair in zip(views, tabs, strict=True) if pair[1].open)
 
     with place:
         if view == CARD and chosen:
-            ui.show_card(chosen)
+            show_card(chosen)
 
         if view == COMPARE and chosen:
-            ui.show_promotion(chosen, models)
-            other = ui.choose_other(models, chosen)
+            show_promotion(chosen, models)
+            other = choose_other(models, chosen)
             if other:
-                ui.show_comparison(chosen, other)
+                show_comparison(chosen, other)
 
         if view == FILES:
             if chosen:
-                ui.show_export(chosen, models)
-            ui.show_import()
-            ui.show_checks(models)
+                show_export(chosen, models)
+            show_import()
+            show_checks(models)
 
         if view == TRAIL:
-            ui.show_audit_trail()
+            show_audit_trail()

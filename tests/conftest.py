@@ -5,7 +5,13 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
+from cxr.config import ROOT
+
+# Where the real films are is no limit for films that a test makes: the setting is put
+# away before any fixture runs, under a name that test processes inherit.
+if "CXR_DATA_DIR" in os.environ:
+    os.environ["CXR_TEST_FILMS"] = os.environ.pop("CXR_DATA_DIR")
+FILMS = Path(os.environ.get("CXR_TEST_FILMS", ROOT.parent / "shared" / "data"))
 
 
 @pytest.fixture(autouse=True)
@@ -19,7 +25,6 @@ def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def data_dir() -> Path:
     """The folder with `chest_xray` and `originals`, for tests marked real_data."""
-    folder = Path(os.environ.get("CXR_DATA_DIR", ROOT.parent / "shared" / "data"))
-    if not (folder / "chest_xray").is_dir():
-        pytest.skip(f"no films in {folder}: set CXR_DATA_DIR")
-    return folder
+    if not (FILMS / "chest_xray").is_dir():
+        pytest.skip(f"no films in {FILMS}: set CXR_DATA_DIR")
+    return FILMS

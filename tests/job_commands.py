@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from cxr import processes, queues
 from cxr.config import ROOT
+from cxr.jobs import processes, queues
 
 BEATS = """
 import json, pathlib, sys, time
@@ -44,7 +44,7 @@ def beats(folder: Path, seconds: float) -> tuple[str, ...]:
 
 
 def elsewhere(code: str, *arguments: object, **options) -> subprocess.Popen[str]:
-    """A process of its own that runs code of a caller of `cxr.jobs`."""
+    """A process of its own that runs code of a caller of `cxr.jobs.control`."""
     return subprocess.Popen(
         [sys.executable, "-c", code, *map(str, arguments)],
         cwd=ROOT,

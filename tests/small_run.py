@@ -2,12 +2,12 @@
 
 import keras
 import numpy as np
-from films import chest_phantom
 from keras import layers
+from synthetic_films import chest_phantom
 
-from cxr.batches import PreparedSplit
-from cxr.data import LabelledFilm
-from cxr.runs import TrainConfig
+from cxr.datasets.folders import LabelledFilm
+from cxr.runs.config import TrainConfig
+from cxr.training.batches import PreparedSplit
 
 SIZE = 32
 CONFIG = TrainConfig(

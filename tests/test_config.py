@@ -1,7 +1,9 @@
 """Settings from the environment."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
+import psutil
 import pytest
 
 from cxr.config import ROOT, Settings, settings
@@ -15,6 +17,8 @@ VALUES = {
     "CXR_DATA_DIR": "/d",
     "CXR_BACKBONE_WEIGHTS": "b.weights.h5",
     "CXR_DISK_RESERVE_GB": "0",
+    "CXR_UPLOAD_MB": "600",
+    "CXR_LOGIN": "proxy",
     "CXR_DECODERS": "3",
     "CXR_THREADS": "2",
 }
@@ -49,6 +53,8 @@ def test_every_setting_comes_from_its_variable(monkeypatch):
         data_dir=Path("/d"),
         backbone_weights="b.weights.h5",
         disk_reserve_gb=0,
+        upload_mb=600,
+        login="proxy",
         decoder_workers=3,
         threads=2,
     )
@@ -70,6 +76,19 @@ def test_a_number_that_can_not_be_used_is_named(monkeypatch, name, value):
     with pytest.raises(CxrError, match=f"The setting {name} must be") as refused:
         settings()
     assert refused.value.code == "settings"
+
+
+def test_uploads_have_a_quarter_of_the_memory(monkeypatch):
+    monkeypatch.setattr(
+        psutil, "virtual_memory", lambda: SimpleNamespace(total=8_000_000_000)
+    )
+    assert settings().upload_mb == 2000
+
+
+def test_a_login_that_is_not_known_is_named(monkeypatch):
+    monkeypatch.setenv("CXR_LOGIN", "yes")
+    with pytest.raises(CxrError, match="CXR_LOGIN must be one of none, proxy"):
+        settings()
 
 
 def test_at_least_one_decoder_is_needed(monkeypatch):

@@ -1,19 +1,11 @@
 """The simulation behind docs/coverage.md, in small."""
 
-import importlib.util
 import re
-import sys
 
 import pytest
 
+from benchmarks import coverage
 from cxr.config import ROOT
-
-SPEC = importlib.util.spec_from_file_location(
-    "coverage_benchmark", ROOT / "benchmarks" / "coverage.py"
-)
-coverage = importlib.util.module_from_spec(SPEC)
-sys.modules[SPEC.name] = coverage
-SPEC.loader.exec_module(coverage)
 
 
 @pytest.fixture(scope="module")

@@ -1,19 +1,13 @@
 """docs/experiments.md shows what was kept, and what was kept is of these models."""
 
-import importlib.util
 import json
 
 import pytest
 from tiny_model import register_tiny_model
 
-from cxr import registry
 from cxr.config import ROOT
-
-SPEC = importlib.util.spec_from_file_location(
-    "experiments", ROOT / "docs" / "experiments.py"
-)
-experiments = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(experiments)
+from cxr.models import registry
+from docs import experiments
 
 
 def test_the_tables_of_the_log_are_those_of_the_records():

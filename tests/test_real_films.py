@@ -4,14 +4,17 @@ import json
 
 import numpy as np
 import pytest
-from films import as_dicom
+from synthetic_films import as_dicom
 
-from benchmarks import consistency
-from cxr import data, explainability, inference, registry, validation
+from benchmarks import consistency, damage
 from cxr.__main__ import main
 from cxr.config import ROOT
-from cxr.decoding import DecoderPool
-from cxr.images import read_film
+from cxr.datasets.folders import CLASSES, patient_of, scan, with_hashes
+from cxr.datasets.splits import HELD_OUT, choose
+from cxr.films.decoding import DecoderPool
+from cxr.films.film import read_film
+from cxr.models import cards, heatmap, inference, registry, scores
+from cxr.validation import labelled
 
 pytestmark = pytest.mark.real_data
 
@@ -30,11 +33,9 @@ def originals(data_dir):
 
 def test_held_out_films_give_the_figures_on_the_card(model, data_dir):
     split_of = registry.read_split(MODELS, model.card)
-    films = validation.choose(
-        data.scan(data_dir / "chest_xray"), validation.HELD_OUT, split_of
-    )
+    films = choose(scan(data_dir / "chest_xray"), HELD_OUT, split_of)
     with DecoderPool(1) as pool:
-        found = validation.validate(model, pool, films, split_of)
+        found = labelled.validate(model, pool, films, split_of)
     on_card, measured = model.card.metrics["test"], found.evaluation
     assert found.seen == 0
     assert found.refused == {}
@@ -48,12 +49,12 @@ def test_held_out_films_give_the_figures_on_the_card(model, data_dir):
 
 def test_no_held_out_patient_is_in_another_split(model):
     split = registry.read_split(MODELS, model.card)
-    text = registry.read_file(MODELS, model.card, registry.SPLIT).decode()
+    text = registry.read_file(MODELS, model.card, scores.SPLIT).decode()
     patients: dict[str, set[str]] = {}
     for line in text.splitlines()[1:]:
         name, sha256, _ = line.rsplit(",", 2)
-        label = data.CLASSES.index(name.split("/")[-2])
-        patient = data.patient_of(name.split("/")[-1], label)
+        label = CLASSES.index(name.split("/")[-2])
+        patient = patient_of(name.split("/")[-1], label)
         patients.setdefault(patient, set()).add(split[sha256])
     assert len(patients) > 1000
     assert all(len(splits) == 1 for splits in patients.values())
@@ -80,12 +81,12 @@ def test_film_and_its_12_bit_monochrome1_dicom_twin_score_alike(model, originals
 def test_heatmap_equals_gradient_tape_grad_cam(model, originals):
     import tensorflow as tf
 
-    from cxr import networks
+    from cxr.training import networks
 
     card = model.card
     network = networks.build(card.architecture, backbone_weights="none")
     network.load_weights(
-        registry.folder_of(MODELS, card.model_id) / registry.KERAS_WEIGHTS
+        registry.folder_of(MODELS, card.model_id) / cards.KERAS_WEIGHTS
     )
     compared = 0
     for path in [path for path in originals if path.parent.name == "PNEUMONIA"]:
@@ -101,7 +102,7 @@ def test_heatmap_equals_gradient_tape_grad_cam(model, originals):
             tf.reduce_sum(weights * outputs["feature_map"], axis=-1)
         ).numpy()[0]
         size = expected.shape
-        ours = explainability.heatmap(
+        ours = heatmap.heatmap(
             model.predict(film).activation_map,
             scale=1e6,  # far above every activation, so that nothing is cut off
             height=size[0],
@@ -121,7 +122,7 @@ def test_originals_and_their_reduced_copies_get_one_answer(
     split_of = registry.read_split(MODELS, model.card)
     folders = data_dir / "originals", tmp_path / "originals"
     copied = 0
-    for film in data.with_hashes(data.scan(data_dir / "chest_xray")):
+    for film in with_hashes(scan(data_dir / "chest_xray")):
         original = folders[0] / film.path.parent.name / film.path.name
         if split_of.get(film.sha256) == "train" or not original.is_file():
             continue
@@ -148,3 +149,17 @@ def test_originals_and_their_reduced_copies_get_one_answer(
     assert twins["gap"]["n_flipped"] == kept["gap"]["n_flipped"]
     gap = kept["gap"]["mean"]["value"]
     assert twins["gap"]["mean"]["value"] == pytest.approx(gap, abs=1e-3)
+
+
+@pytest.mark.parametrize("coding", damage.CODINGS)
+def test_damaged_films_are_refused_or_cautioned_and_none_changes_sides(
+    model, data_dir, coding
+):
+    paths = damage.chosen(data_dir, 60)
+    for row in damage.measure(model, paths, coding):
+        assert row["held"], row
+
+
+def test_ordinary_films_are_neither_refused_nor_cautioned_for_damage(data_dir):
+    figures = damage.ordinary(data_dir, 400)
+    assert figures == {"ordinary": 400, "refused": 0, "cautioned": 0}

@@ -1,6 +1,8 @@
 """A tiny registered model for tests, made with OpenVINO alone, and a decoder for it.
 
-Its logit rises with the mean brightness of the film, so tests know what to expect.
+Its logit rises with the mean brightness of the film, so tests know what to expect. Its
+lung network sees the same two lungs on every film; the gate refuses films that are as
+good as white, and calls films unlike that are as good as black.
 """
 
 from collections.abc import Iterable, Iterator
@@ -10,12 +12,18 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from cxr import preprocessing, registry
 from cxr.errors import ImageError
-from cxr.evaluation import PlattScaling, evaluate
-from cxr.images import Film, read_film
-from cxr.registry import Card, DataRecord, Parity, Threshold, UncertainBand
-from cxr.runtime import openvino
+from cxr.evaluation.calibration import PlattScaling
+from cxr.evaluation.estimates import Estimate
+from cxr.evaluation.summary import evaluate
+from cxr.films import preparation
+from cxr.films.film import Film, read_film
+from cxr.models import cards, lungs, registry
+from cxr.models.cards import Card, DataRecord, Parity, Threshold, UncertainBand
+from cxr.models.lungs import LungCard
+from cxr.models.novelty import KINDS, SOMETHING_ELSE, UNLIKE, Gate, GateRecord
+from cxr.models.runtime import openvino
+from cxr.models.scores import SCORES, SPLIT
 
 ops = openvino.opset13
 
@@ -29,24 +37,98 @@ def register_tiny_model(
     """Returns the card of a new tiny model that is registered and active."""
     folder = models_dir / model_id
     folder.mkdir(parents=True)
-    openvino.save_model(_graph(), folder / registry.NETWORK, compress_to_fp16=False)
+    openvino.save_model(_graph(), folder / cards.NETWORK, compress_to_fp16=False)
     _write_tables(folder)
     films = np.stack([np.full((224, 224), v, np.uint8) for v in (60, 110, 160)])
     logits = (films.mean(axis=(1, 2)) - BRIGHTNESS_OF_EVEN_ODDS) / GREY_LEVELS_PER_LOGIT
     np.savez(
-        folder / registry.GOLDEN, films=films, probabilities=1 / (1 + np.exp(-logits))
+        folder / cards.GOLDEN, films=films, probabilities=1 / (1 + np.exp(-logits))
     )
     card = _card(folder, model_id)
     content = card | card_changes
     card = Card(**content)
     registry.write_card(models_dir, card)
     registry.activate(models_dir, model_id)
+    if not (models_dir / lungs.FOLDER).is_dir():
+        register_tiny_lungs(models_dir)
     return card
+
+
+def register_tiny_lungs(models_dir: Path) -> LungCard:
+    """Returns the card of a tiny lung network that is put into a registry."""
+    folder = models_dir / lungs.FOLDER
+    folder.mkdir(parents=True)
+    openvino.save_model(_lung_graph(), folder / cards.NETWORK, compress_to_fp16=False)
+    (folder / lungs.GATE).write_bytes(_gate().to_bytes())
+    films = np.stack([np.full((lungs.SIZE,) * 2, v, np.uint8) for v in (60, 160)])
+    share = 1 / (1 + np.exp(-np.stack([_lung_logits()] * 2)))
+    np.savez(folder / cards.GOLDEN, films=films, lungs=share.astype(np.float32))
+    certain = Estimate(value=1.0, low=1.0, high=1.0)
+    card = LungCard(
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        size=lungs.SIZE,
+        preparation=preparation.PREPARATION,
+        source="made in code",
+        films={"test": 1},
+        patients={"test": 1},
+        dice={"test": certain},
+        parameters=0,
+        training={},
+        gate=GateRecord(
+            least_frontal=0.0,
+            rule="made up",
+            source="none",
+            films={},
+            false_refusals={"training films": certain},
+            unlike={"training films": certain},
+            refused={},
+        ),
+        files=registry.file_records(folder),
+    )
+    lungs.write_card(folder, card)
+    return card
+
+
+def _lung_logits() -> NDArray[np.float32]:
+    """Returns two boxes of lung, `(128, 128)`, one in each half."""
+    logits = np.full((lungs.SIZE, lungs.SIZE), -4.0, np.float32)
+    logits[30:100, 20:50] = logits[30:95, 75:105] = 4.0
+    return logits
+
+
+def _lung_graph() -> openvino.Model:
+    image = ops.parameter([-1, lungs.SIZE, lungs.SIZE, 1], np.float32, name="image")
+    image.output(0).set_names({"image"})
+    nothing = ops.multiply(image, np.float32(0))
+    logits = ops.add(nothing, _lung_logits()[np.newaxis, :, :, np.newaxis])
+    pooled = ops.reduce_mean(image, np.array([1, 2]), keep_dims=False)
+    named = {"lungs": logits, "pooled": pooled}
+    for name, node in named.items():
+        node.output(0).set_names({name})
+    return openvino.Model(list(named.values()), [image], "tiny_lungs")
+
+
+def _gate() -> Gate:
+    """Returns a gate with brightness as its only feature: white and black stand out."""
+    white, black = 238.0, 20.0  # mean grey levels
+    middle = (white + black) / 2
+    far = (white - black) / 2
+    output = np.zeros((2, len(KINDS)))
+    output[0, KINDS.index(SOMETHING_ELSE)] = 1000.0
+    output[1, KINDS.index(UNLIKE)] = 1000.0
+    return Gate(
+        mean=np.array([middle]),
+        spread=np.array([far]),
+        hidden=np.array([[1.0, -1.0]]),
+        hidden_bias=np.array([-1.0, -1.0]),
+        output=output,
+        output_bias=np.array([5.0, 0.0, -5.0, -5.0, -5.0, -5.0]),
+    )
 
 
 def tiny_probability(pixels: NDArray[np.float32]) -> float:
     """Returns what the tiny model says about a film, worked out in NumPy."""
-    brightness = float(preprocessing.network_input(pixels, 224).mean(dtype=np.float64))
+    brightness = float(preparation.network_input(pixels, 224).mean(dtype=np.float64))
     logit = (brightness - BRIGHTNESS_OF_EVEN_ODDS) / GREY_LEVELS_PER_LOGIT
     return 1 / (1 + np.exp(-logit))
 
@@ -59,6 +141,10 @@ class PoolHere:
 
     def start(self) -> None:
         pass
+
+    def read(self, data: bytes) -> Film:
+        """Returns the film, or raises its error."""
+        return read_film(data)
 
     def map(self, files: Iterable[bytes]) -> Iterator[Film | ImageError]:
         """Yields each film or its error in order; as the pool, takes files ahead."""
@@ -112,9 +198,9 @@ def _write_tables(folder: Path) -> None:
                 f"{probability:.8f}"
             )
             split_rows.append(f"f{i}.png,{i:064x},{split}")
-    (folder / registry.SCORES).write_text("\n".join(score_rows) + "\n")
-    (folder / registry.SPLIT).write_text("\n".join(split_rows) + "\n")
-    (folder / registry.HISTORY).write_text(
+    (folder / SCORES).write_text("\n".join(score_rows) + "\n")
+    (folder / SPLIT).write_text("\n".join(split_rows) + "\n")
+    (folder / cards.HISTORY).write_text(
         "phase,epoch,loss,auc,val_loss,val_auc,learning_rate,seconds\n"
         "head,1,0.6,0.8,0.5,0.85,0.001,1.0\n"
     )
@@ -131,7 +217,7 @@ def _card(folder: Path, model_id: str) -> dict:
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "architecture": "baseline-cnn",
         "input_size": 224,
-        "preparation": preprocessing.PREPARATION,
+        "preparation": preparation.PREPARATION,
         "classes": ("NORMAL", "PNEUMONIA"),
         "backbone": "none",
         "intended_use": "Tests.",

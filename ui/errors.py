@@ -2,7 +2,8 @@
 
 A `CxrError` becomes its sentence and what to do next; anything else becomes a plain
 sentence. Both get an id that the log repeats. The log gets kinds and places of errors,
-never their text, which can hold a file's name or a patient's.
+never their text, which can hold a file's name or a patient's. The page gets the text
+escaped, here and nowhere else: no name in it becomes a link or a picture.
 """
 
 import logging
@@ -15,6 +16,7 @@ from pathlib import Path
 import streamlit as st
 
 from cxr.errors import CxrError, DatasetError, ImageError, JobError, ModelError
+from ui import wording
 
 NEXT_STEPS = {
     ModelError: "No film is read meanwhile. `python -m cxr models verify` shows which "
@@ -45,9 +47,9 @@ def show_errors(advice: str | None = None) -> Iterator[None]:
         yield
     except CxrError as error:
         step = _next_step(error) if advice is None else advice
-        _stop_with(f"{error.message} {step}", error)
+        _stop_with(error, error.message, step)
     except Exception as error:
-        _stop_with(UNEXPECTED, error)
+        _stop_with(error, UNEXPECTED)
 
 
 def _next_step(error: CxrError) -> str:
@@ -56,11 +58,17 @@ def _next_step(error: CxrError) -> str:
     return next(step for kind, step in NEXT_STEPS.items() if isinstance(error, kind))
 
 
-def _stop_with(sentence: str, error: Exception) -> None:
+def logged(error: Exception) -> str:
+    """Logs what kind of error came from where, and returns its id in words."""
     error_id = secrets.token_hex(4)
     code = getattr(error, "code", "unexpected")
     logger.error("error %s: %s, %s", error_id, code, _origin(error))
-    st.error(f"{sentence}  \nError id {error_id}", icon=":material/error:")
+    return f"Error id {error_id}"
+
+
+def _stop_with(error: Exception, *sentences: str) -> None:
+    shown = " ".join(wording.message(sentence) for sentence in sentences)
+    st.error(f"{shown}  \n{logged(error)}", icon=":material/error:")
     st.stop()
 
 

@@ -5,7 +5,9 @@ from pathlib import Path
 import streamlit as st
 
 from cxr.errors import CxrError
-from cxr.reports import NOTICE
+from cxr.reports.document import NOTICE
+from ui.errors import logged
+from ui.exposure import exposed
 from ui.loaders import active_card
 from ui.wording import escaped, estimate
 
@@ -21,18 +23,38 @@ PAGES = {
 }
 
 
-def frame(title: str) -> None:
-    """Draws what surrounds a page; every page and `app.py` begin with it."""
+def frame(title: str, *, narrow: bool = False) -> None:
+    """Draws what surrounds a page.
+
+    Every page and `app.py` begin with it, inside `ui.errors.show_errors`.
+
+    Args:
+        title: of the page.
+        narrow: whether the header takes one line, to leave the page to a film.
+    """
     st.set_page_config(
         page_title=f"{title} · cxr",
         page_icon=ICON,
         layout="wide",
-        initial_sidebar_state=326,
+        initial_sidebar_state=264 if narrow else 326,
         menu_items={"About": NOTICE},
     )
     with st.sidebar:
         for label, (page, icon) in PAGES.items():
             st.page_link(page, label=label, icon=icon)
+    if narrow:
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.markdown(f"## {title}", width="content")
+            st.caption(f":material/info: {NOTICE}", width="content")
+        with st.sidebar:
+            _show_active_model(brief=True)
+    else:
+        _show_header(title)
+    if exposed():
+        st.warning(escaped(exposed()), icon=":material/lock_open:")
+
+
+def _show_header(title: str) -> None:
     header = st.grid(2, min_column_width=330, vertical_alignment="bottom")
     with header.cell():
         st.title(title, anchor=False)
@@ -41,14 +63,29 @@ def frame(title: str) -> None:
         _show_active_model()
 
 
-def _show_active_model() -> None:
+def _show_active_model(*, brief: bool = False) -> None:
+    """Shows which model serves; a card that can't be shown takes no page with it.
+
+    The page of the models must stay: there another one is made to serve.
+
+    Args:
+        brief: whether its figures are left to other pages.
+    """
     try:
-        card = active_card()
+        line = _active_model(brief)
     except CxrError:
-        st.caption(":material/block: No model is active.")
-        return
-    auc = estimate(card.metrics["test"].auc)
-    st.caption(
-        f"Active model **{card.model_id}** · AUC {auc} on its test patients  \n"
-        f"Population: {escaped(card.population)}"
-    )
+        line = ":material/block: No model is active."
+    except Exception as error:
+        line = f":material/error: The active model can't be shown. {logged(error)}"
+    st.caption(line)
+
+
+def _active_model(brief: bool) -> str:
+    card = active_card()
+    test = card.metrics.get("test")
+    model = f"Active model **{escaped(card.model_id)}**"
+    if test is None:
+        model += " · not tested"
+    elif not brief:
+        model += f" · AUC {estimate(test.auc)} on its test patients"
+    return f"{model}  \nPopulation: {escaped(card.population)}"

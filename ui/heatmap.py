@@ -4,15 +4,23 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
-from cxr import explainability
-from cxr.inference import Prediction
-from cxr.registry import Card
+from cxr.models import heatmap
+from cxr.models.cards import Card
+from cxr.models.inference import Prediction
 
+OPACITY = 0.5  # at first
+COLOURS = tuple(heatmap.COLOUR_MAPS)
 FAINT = 0.02  # heat that is too little to be seen
 MEANING = (
     "A heat map shows where the score comes from, on one scale for all films: no "
     "colour, no evidence. It is not a finding and not proof."
 )
+
+
+def look() -> tuple[float, str]:
+    """Returns the session's opacity, `[0, 1]`, and the name of its colour map."""
+    state = st.session_state
+    return state.get("opacity", OPACITY), state.get("colour_map", COLOURS[0])
 
 
 def choose_look(place: st.delta_generator.DeltaGenerator) -> tuple[float, str]:
@@ -24,14 +32,14 @@ def choose_look(place: st.delta_generator.DeltaGenerator) -> tuple[float, str]:
         "Heat map opacity",
         0.0,
         1.0,
-        0.5,
+        OPACITY,
         0.05,
         key="opacity",
         persist_state="session",
     )
     colours = place.selectbox(
         "Colour map",
-        list(explainability.COLOUR_MAPS),
+        COLOURS,
         key="colour_map",
         persist_state="session",
     )
@@ -43,7 +51,7 @@ def heat_of(
 ) -> NDArray[np.float32]:
     """Returns the heat for a film on the screen, shape `(h, w)`, range `[0, 1]`."""
     height, width = film.shape
-    return explainability.heatmap(
+    return heatmap.heatmap(
         prediction.activation_map,
         scale=card.heatmap_scale,
         height=height,
@@ -55,7 +63,7 @@ def overlay(
     film: NDArray[np.uint8], heat: NDArray[np.float32], opacity: float, colours: str
 ) -> NDArray[np.uint8]:
     """Returns the film under its heat, `uint8`, shape `(h, w, 3)`."""
-    return explainability.overlay(
+    return heatmap.overlay(
         film.astype(np.float32), heat, opacity=opacity, colour_map=colours
     )
 

@@ -9,12 +9,16 @@ from pathlib import Path
 
 import streamlit as st
 
-from cxr import evaluation, inference, promotion, registry
 from cxr.config import settings
-from cxr.decoding import DecoderPool
-from cxr.evaluation import OperatingCurve
-from cxr.inference import Model
-from cxr.registry import Card
+from cxr.evaluation import thresholds
+from cxr.evaluation.thresholds import OperatingCurve
+from cxr.films.decoding import DecoderPool
+from cxr.governance import trust
+from cxr.models import cards, inference, lungs, registry
+from cxr.models.cards import Card
+from cxr.models.inference import Model
+from cxr.models.lungs import LungNetwork
+from cxr.models.scores import SCORES
 
 
 def active_card() -> Card:
@@ -46,11 +50,23 @@ def model_of(card: Card) -> Model:
         CxrError: the audit trail can't be read.
     """
     where = settings()
-    path = registry.folder_of(where.models_dir, card.model_id) / registry.CARD
+    path = registry.folder_of(where.models_dir, card.model_id) / cards.CARD
     # The card's hash: it holds the network's own, and calibration and threshold.
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-    promotion.require_trusted(where.models_dir, where.records_dir, card.model_id)
+    trust.require_trusted(where.models_dir, where.records_dir, card.model_id)
     return _model(sha256, where.models_dir, card.model_id, where.threads)
+
+
+def lung_network() -> LungNetwork:
+    """Returns the network that says which films may be scored, loaded and checked.
+
+    Raises:
+        ModelError: there is none, or it fails its checks.
+    """
+    where = settings()
+    path = where.models_dir / lungs.FOLDER / cards.CARD
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
+    return _lungs(sha256, where.models_dir, where.records_dir, where.threads)
 
 
 def decoder_pool() -> DecoderPool:
@@ -65,7 +81,7 @@ def validation_curve(card: Card) -> OperatingCurve:
         ModelError: the stored scores were changed.
     """
     models_dir = settings().models_dir
-    return _curve(card.files[registry.SCORES].sha256, models_dir, card.model_id)
+    return _curve(card.files[SCORES].sha256, models_dir, card.model_id)
 
 
 @st.cache_resource(max_entries=2, show_spinner="Loading the model")
@@ -73,15 +89,23 @@ def _model(sha256: str, models_dir: Path, model_id: str, threads: int) -> Model:
     return inference.load(models_dir, model_id, threads=threads)
 
 
+@st.cache_resource(max_entries=1, show_spinner="Loading the lung network")
+def _lungs(
+    sha256: str, models_dir: Path, records_dir: Path, threads: int
+) -> LungNetwork:
+    return trust.load_lungs(models_dir, records_dir, threads=threads)
+
+
 @st.cache_resource(max_entries=1, show_spinner=False, on_release=DecoderPool.close)
 def _pool(workers: int) -> DecoderPool:
-    return DecoderPool(workers)
+    # A second one starts only when two readers have films at the same time.
+    return DecoderPool(max(2, workers), shared=True)
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
 def _curve(sha256: str, models_dir: Path, model_id: str) -> OperatingCurve:
     card = registry.read_card(models_dir, model_id)
     scores = registry.read_scores(models_dir, card, "validation")
-    return evaluation.operating_points(
+    return thresholds.operating_points(
         scores.labels, scores.probabilities, groups=scores.patients
     )

@@ -6,7 +6,7 @@ LOCAL = "local"
 
 
 def actor() -> str:
-    """Returns the address of who is logged in, or "local" where nobody has to."""
+    """Returns the e-mail address of the person logged in, "local" without logins."""
     if not st.user.get("is_logged_in", False):
         return LOCAL
     return str(st.user.get("email") or st.user.get("sub") or LOCAL)

@@ -1,15 +1,34 @@
-"""Decisions, numbers and file names in words."""
+"""Decisions, numbers, times and file names in words."""
 
 import math
+import re
 import unicodedata
 from dataclasses import dataclass
 
-from cxr.evaluation import Estimate
-from cxr.inference import NORMAL, PNEUMONIA, UNCERTAIN
+from cxr.evaluation.estimates import Estimate
+from cxr.models.inference import NORMAL, PNEUMONIA, UNCERTAIN
 
 NOT_MEASURED = "–"
 INTERVAL = "95\N{NO-BREAK SPACE}% interval"
 LONGEST_NAME = 48
+MINUTE, HOUR = 60, 3600  # seconds
+# The metrics of an `Evaluation` by their words, in the order of all tables.
+METRICS = {
+    "AUC": "auc",
+    "Average precision": "average_precision",
+    "Sensitivity": "sensitivity",
+    "Specificity": "specificity",
+    "Accuracy": "accuracy",
+    "Precision (PPV)": "precision",
+    "NPV": "npv",
+    "F1": "f1",
+    "Likelihood ratio, positive": "likelihood_ratio_positive",
+    "Likelihood ratio, negative": "likelihood_ratio_negative",
+    "Calibration error (ECE)": "ece",
+    "Brier score": "brier",
+}
+WORD_JOINER = "\N{WORD JOINER}"
+COMMAND = re.compile(r"(?<!`)`(python -m cxr [^`]+|CXR_[A-Z_]+)`(?!`)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +51,7 @@ VERDICTS = {
         words="Above threshold", icon=":material/arrow_upward:", colour="orange"
     ),
     UNCERTAIN: Verdict(
-        words="Uncertain: near the threshold", icon=":material/help:", colour="violet"
+        words="No answer: near the threshold", icon=":material/help:", colour="violet"
     ),
     NORMAL: Verdict(
         words="Below threshold", icon=":material/arrow_downward:", colour="blue"
@@ -111,6 +130,28 @@ def per_thousand(value: Estimate) -> tuple[str, str]:
     return f"{rate} of 1,000", f"{INTERVAL} {low}–{high}"
 
 
+def duration(seconds: float | None) -> str:
+    """Returns a time as "45 s", "12 min" or "2 h 10 min"; a dash if it is unknown."""
+    if seconds is None or not math.isfinite(seconds):
+        return NOT_MEASURED
+    if round(seconds) < 90:
+        return f"{max(0, round(seconds))} s"
+    minutes = round(seconds / MINUTE)
+    if minutes < 90:
+        return f"{minutes} min"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def duration_span(low: float, high: float) -> str:
+    """Returns two times as "38–52 min", one of them if they are the same in words."""
+    first, last = duration(low), duration(high)
+    if first == last:
+        return first
+    number, unit = first.rsplit(" ", 1)
+    same_unit = " " not in number and last.endswith(f" {unit}") and " h " not in last
+    return f"{number if same_unit else f'{first} '}–{'' if same_unit else ' '}{last}"
+
+
 def sentence(text: str) -> str:
     """Returns a text of a card with one full stop, as Markdown that can do nothing.
 
@@ -139,8 +180,27 @@ def shortened(text: str, longest: int) -> str:
 
 
 def escaped(text: str) -> str:
-    """Returns text that Markdown shows as it is."""
-    return "".join(f"\\{c}" if c in r"\`*_{}[]()#+-.!|<>$~:&=" else c for c in text)
+    """Returns text that Markdown shows as it is.
+
+    Addresses stay text too. A backslash does not do that: the browser looks for them
+    once the backslashes are gone. So an invisible character that allows no line break
+    (U+2060) parts them.
+    """
+    parted = re.sub(r"(?i)(?<=www)(?=\.)|(?=://)|(?=@)", WORD_JOINER, text)
+    return "".join(f"\\{c}" if c in r"\`*_{}[]()#+-.!|<>$~:&=" else c for c in parted)
+
+
+def message(text: str) -> str:
+    """Returns an error's message for Markdown, in one paragraph.
+
+    Our commands and settings in backticks are set as code; all else is escaped: a
+    message can hold the name of a file or a text of a card.
+    """
+    parts = COMMAND.split(" ".join(text.split()))
+    return "".join(
+        f"`{part}`" if number % 2 else escaped(part)
+        for number, part in enumerate(parts)
+    )
 
 
 def _decimals(value: float) -> str:

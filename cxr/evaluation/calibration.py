@@ -303,8 +303,8 @@ def at_prevalence(
 def likelihood_ratio(probability: ArrayLike, *, trained_prevalence: float) -> Floats:
     """Returns how much more often ill than well patients get this probability.
 
-    The odds of the probability over the odds of the prevalence it holds for. Pre-test
-    odds times this ratio are post-test odds, at any prevalence.
+    The odds of the probability divided by the odds of the prevalence it is calibrated
+    to. Pre-test odds times this ratio are post-test odds, at any prevalence.
 
     Args:
         probability: in `[0, 1]`, any shape; 1 gives infinity.
@@ -343,7 +343,7 @@ def _fit(y_true: ArrayLike, logits: ArrayLike, *, with_intercept: bool) -> Platt
         return value, np.array([(error * x).mean(), error.mean()])
 
     free = (None, None) if with_intercept else (0.0, 0.0)
-    found = minimize(
+    fitted = minimize(
         loss,
         x0=np.array([min(max(1.0, MIN_SLOPE * scale), MAX_SLOPE * scale), 0.0]),
         jac=True,
@@ -352,8 +352,8 @@ def _fit(y_true: ArrayLike, logits: ArrayLike, *, with_intercept: bool) -> Platt
         options={"ftol": 1e-15, "gtol": 1e-9, "maxiter": 1000},
     )
     return PlattScaling(
-        slope=float(found.x[0]) / scale,
-        intercept=float(found.x[1]),
+        slope=float(fitted.x[0]) / scale,
+        intercept=float(fitted.x[1]),
         prevalence=float(labels.mean()),
     )
 

@@ -66,7 +66,14 @@ def patient_codes(groups: ArrayLike | None, n: int) -> Integers | None:
 
 
 def require_between(value: float, low: float, high: float, *, name: str) -> None:
-    """Raises ValueError unless `low < value < high`."""
+    """Raises ValueError unless `low < value < high`.
+
+    Args:
+        value: the number that was given.
+        low: the bound below it, itself not allowed.
+        high: the bound above it, itself not allowed.
+        name: of the argument, for the message.
+    """
     if not low < value < high:
         raise ValueError(
             f"expected a number between {low:g} and {high:g} (both excluded), "

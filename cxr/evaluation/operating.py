@@ -203,7 +203,15 @@ def operating_point(
 def point_at(
     labels: Integers, scores: np.ndarray, threshold: float, patients: Integers | None
 ) -> OperatingPoint:
-    """Returns what `operating_point` does, for checked arrays and without warning."""
+    """Returns what `operating_point` does, for checked arrays and without warning.
+
+    Args:
+        labels: 1 for pneumonia, 0 for normal, shape `(n,)`.
+        scores: shape `(n,)`; at or above the threshold counts as positive.
+        threshold: on the scale of the scores.
+        patients: a code for the patient of each film, shape `(n,)`; None if no two
+            films are of one patient.
+    """
     ill, called = labels == 1, _positive(scores, threshold)
     right = ill == called
     sensitivity = proportion(called, ill, patients)

@@ -178,7 +178,7 @@ def overview(
     uncalibrated: ArrayLike | None = None,
     parts: Mapping[str, Mask] | None = None,
 ) -> Overview:
-    """Returns the scored films, worked out as far as no threshold is needed.
+    """Returns everything about the scored films that does not depend on a threshold.
 
     Args:
         y_true: 0 or 1, shape `(n,)`.
@@ -192,7 +192,7 @@ def overview(
     """
     curve = operating_points(y_true, y_score, groups=groups)
     labels, scores, patients = curve.labels, curve.scores, curve.patients
-    found = {name: _part(name, mask, curve) for name, mask in (parts or {}).items()}
+    named = {name: _part(name, mask, curve) for name, mask in (parts or {}).items()}
     auc = auc_estimate(labels, scores, patients)
     before = None
     if uncalibrated is not None:
@@ -205,9 +205,9 @@ def overview(
         reliability_before=before,
         auc=auc,
         subgroup_auc={
-            name: _auc(curve, part.ill | part.well, auc) for name, part in found.items()
+            name: _auc(curve, part.ill | part.well, auc) for name, part in named.items()
         },
-        _parts=found,
+        _parts=named,
     )
 
 

@@ -133,6 +133,12 @@ def auc_estimate(
     The variance is Obuchowski's, averaged (`estimates.score_estimate`) with Hanley and
     McNeil's for the effective numbers of films when all films of a patient agree.
 
+    Args:
+        labels: 1 for pneumonia, 0 for normal, shape `(n,)`.
+        scores: shape `(n,)`, on any scale.
+        patients: a code for the patient of each film, shape `(n,)`; None if no two
+            films are of one patient.
+
     Reference:
         Hanley and McNeil, Radiology 143 (1982) 29-36, in the symmetric form of
         Newcombe, Stat. Med. 25 (2006) 559-573, method 5.
@@ -211,9 +217,9 @@ def average_precisions(hits: Floats, films: Floats) -> Floats:
         hits: pneumonia films at each score, the highest score first, shape `(b, k)`.
         films: all films at each score, likewise.
     """
-    found, called = np.cumsum(hits, axis=1), np.cumsum(films, axis=1)
-    precision = np.divide(found, called, out=np.zeros_like(found), where=called > 0)
-    total = np.where(found[:, -1] > 0, found[:, -1], np.nan)
+    right, called = np.cumsum(hits, axis=1), np.cumsum(films, axis=1)
+    precision = np.divide(right, called, out=np.zeros_like(right), where=called > 0)
+    total = np.where(right[:, -1] > 0, right[:, -1], np.nan)
     return (hits * precision).sum(axis=1) / total
 
 

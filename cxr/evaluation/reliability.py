@@ -248,8 +248,8 @@ def _without_chance(gaps: Floats, spread: Floats) -> float:
     shown = math.sqrt(2 / math.pi) * np.exp(-(size**2) / 2) + size * erf
     seen = np.abs(gaps)
     ratio = np.divide(seen, spread, out=np.full_like(seen, 9.0), where=spread > 0)
-    found = np.where(ratio >= size[-1], seen, np.interp(ratio, shown, size) * spread)
-    return float(found.sum())
+    sizes = np.where(ratio >= size[-1], seen, np.interp(ratio, shown, size) * spread)
+    return float(sizes.sum())
 
 
 def _least_error(gaps: Floats, noise: Floats, draws_if_right: Floats) -> float:

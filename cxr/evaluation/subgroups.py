@@ -64,7 +64,7 @@ def subgroup_rates(
     labels, scores = labels_and_scores(y_true, y_score)
     patients = patient_codes(groups, labels.size)
     ill, called = labels == 1, scores >= threshold
-    found = []
+    measured = []
     for name, given in parts.items():
         part = np.asarray(given, dtype=bool)
         if part.shape != labels.shape:
@@ -72,7 +72,7 @@ def subgroup_rates(
                 f"expected {labels.size} films, received part {name!r} of {part.shape}"
             )
         theirs = None if patients is None else patients[part]
-        found.append(
+        measured.append(
             SubgroupRates(
                 name=name,
                 n_positive=int((ill & part).sum()),
@@ -84,9 +84,9 @@ def subgroup_rates(
             )
         )
     warn_undefined(
-        part.name for part in found if not (part.n_positive and part.n_negative)
+        part.name for part in measured if not (part.n_positive and part.n_negative)
     )
-    return tuple(found)
+    return tuple(measured)
 
 
 def by_subtype(y_true: ArrayLike, subtypes: Sequence[str]) -> dict[str, Mask]:

@@ -212,9 +212,9 @@ def threshold_for_assured_sensitivity(
     require_both_classes(labels)
     patients = patient_codes(groups, labels.size)
     n_positive = int(labels.sum())
-    for found in range(math.ceil(target * n_positive - TOLERANCE), n_positive + 1):
+    for caught in range(math.ceil(target * n_positive - TOLERANCE), n_positive + 1):
         threshold = threshold_for_sensitivity(
-            labels, y_score, target=found / n_positive
+            labels, y_score, target=caught / n_positive
         )
         hits = np.asarray(y_score) >= threshold
         if proportion(hits, labels == 1, patients).low >= assured:

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from cxr import data, prepared
-from cxr.data import LabelledFilm
+from cxr.datasets import folders, prepared
+from cxr.datasets.folders import LabelledFilm
+from cxr.datasets.splits import rows_of
 from cxr.errors import DatasetError
-from cxr.validation import HELD_OUT
 
 UNSEEN = ("validation", "test")
 
@@ -21,7 +21,7 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class FilmSet:
-    """Films with what a suite asks about them, all arrays in one order.
+    """Films and what a suite needs of each, all arrays in one order.
 
     Attributes:
         pixels: `uint8`, shape `(n, size, size)`.
@@ -30,6 +30,7 @@ class FilmSet:
         sha256: of each file; what is drawn for a film depends on it and on a seed.
         names: of each film in its data folder.
         splits: which part of the network's training saw it; empty where none did.
+        own_splits: the split that its data folder gives it; empty where it gives none.
         file_bytes: size of each file.
     """
 
@@ -39,6 +40,7 @@ class FilmSet:
     sha256: tuple[str, ...]
     names: tuple[str, ...]
     splits: tuple[str, ...]
+    own_splits: tuple[str, ...]
     file_bytes: Integers
 
     def __len__(self) -> int:
@@ -55,6 +57,7 @@ class FilmSet:
             sha256=tuple(self.sha256[i] for i in chosen),
             names=tuple(self.names[i] for i in chosen),
             splits=tuple(self.splits[i] for i in chosen),
+            own_splits=tuple(self.own_splits[i] for i in chosen),
             file_bytes=self.file_bytes[chosen],
         )
 
@@ -93,6 +96,7 @@ def of_arrays(
         sha256=tuple(hashlib.sha256(film.tobytes()).hexdigest() for film in pixels),
         names=tuple(f"film {i}" for i in range(n)),
         splits=tuple(splits) if splits is not None else ("",) * n,
+        own_splits=("",) * n,
         file_bytes=np.zeros(n, np.int64)
         if file_bytes is None
         else np.asarray(file_bytes, np.int64),
@@ -121,19 +125,19 @@ def load(
     Raises:
         DatasetError: as `data.scan`, or not one film can be read.
     """
-    films = data.with_hashes(data.scan(source))
-    found = prepared.prepare(
+    films = folders.with_hashes(folders.scan(source))
+    stored = prepared.prepare(
         films,
-        fingerprint=data.fingerprint(films),
+        fingerprint=folders.fingerprint(films),
         size=size,
         cache_dir=cache_dir,
         progress=progress,
     )
-    known = {film.sha256: film for film in films if film.sha256 in found.rows}
+    known = {film.sha256: film for film in films if film.sha256 in stored.rows}
     if not known:
         raise DatasetError(f"Not one film of {source} can be read.")
     chosen = list(known.values())
-    pixels = np.stack([found.pixels[found.rows[film.sha256]] for film in chosen])
+    pixels = np.stack([stored.pixels[stored.rows[film.sha256]] for film in chosen])
     return film_set(chosen, pixels, split_of)
 
 
@@ -142,21 +146,13 @@ def choose(films: FilmSet, split: str | None) -> FilmSet:
 
     Args:
         films: of a data folder.
-        split: a split of the folder itself (the first part of a film's name);
-            `held-out` for those that the model was tested on; None for all.
+        split: a split of the folder itself; `held-out` for the films that the model was
+            tested on; None for all.
 
     Raises:
         DatasetError: there are none.
     """
-    if split is None:
-        return films
-    if split == HELD_OUT:
-        rows = films.in_splits(("test",))
-    else:
-        rows = np.array([name.startswith(f"{split}/") for name in films.names])
-    if not rows.any():
-        raise DatasetError(f"This folder has no films of the split {split}.")
-    return films.at(rows)
+    return films.at(rows_of(split, own=films.own_splits, trained=films.splits))
 
 
 def film_set(
@@ -179,6 +175,7 @@ def film_set(
         sha256=tuple(film.sha256 for film in films),
         names=tuple(film.name for film in films),
         splits=tuple(split_of.get(film.sha256, "") for film in films),
+        own_splits=tuple(film.split or "" for film in films),
         file_bytes=np.array([film.path.stat().st_size for film in films], np.int64),
     )
 

@@ -20,8 +20,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cxr import augmentation, explainability
-from cxr.evaluation import Estimate
+from cxr.evaluation.estimates import Estimate
+from cxr.films import changes
+from cxr.models import heatmap
 from cxr.robustness import letters
 from cxr.robustness.films import FilmSet
 from cxr.robustness.measures import mean_estimate
@@ -202,8 +203,8 @@ def curves(
         deleted.append(film + share * (other.astype(np.float32) - film))
         inserted.append(other + share * (film.astype(np.float32) - other))
     both = np.rint(np.clip(deleted + inserted, 0, 255)).astype(np.uint8)
-    found = subject.probabilities(both)
-    return found[: steps + 1], found[steps + 1 :]
+    probabilities = subject.probabilities(both)
+    return probabilities[: steps + 1], probabilities[steps + 1 :]
 
 
 def blurred_copy(film: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -222,7 +223,7 @@ def heat_order(activation_map: NDArray[np.float32], scale: float) -> NDArray[np.
 
     Where the served map is empty or full the activations behind it decide.
     """
-    shown = explainability.heatmap(
+    shown = heatmap.heatmap(
         activation_map, scale=scale, height=GRID, width=GRID
     ).ravel()
     behind = cv2.resize(activation_map, (GRID, GRID)).ravel()
@@ -257,12 +258,12 @@ def _report(
     subject: Subject,
     films: FilmSet,
     maps: NDArray[np.float32],
-    found: dict[str, list[tuple[float, float]]],
+    shares: dict[str, list[tuple[float, float]]],
     ends: list[tuple[float, float]],
     steps: int,
     substitute: str,
 ) -> HeatmapReport:
-    areas = {name: np.array(values) for name, values in found.items()}
+    areas = {name: np.array(values) for name, values in shares.items()}
     advantages = tuple(
         _advantage(name, areas[HEAT], areas[name], films) for name in (RANDOM, CENTRE)
     )
@@ -291,9 +292,7 @@ def _other(
 
 
 def _in_tone(other: NDArray[np.uint8], film: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    matched = augmentation.match_tone(
-        other.astype(np.float32), film.astype(np.float32), 1.0
-    )
+    matched = changes.match_tone(other.astype(np.float32), film.astype(np.float32), 1.0)
     return np.rint(matched).astype(np.uint8)
 
 
@@ -330,8 +329,7 @@ def _places(
 ) -> tuple[Place, ...]:
     size = films.pixels.shape[1]
     heats = [
-        explainability.heatmap(item, scale=scale, height=size, width=size)
-        for item in maps
+        heatmap.heatmap(item, scale=scale, height=size, width=size) for item in maps
     ]
     finders: dict[str, Callable[[NDArray[np.uint8]], Mask]] = {
         "burned-in letters": _ink,

@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cxr import augmentation
-from cxr.augmentation import Marker
+from cxr.films import changes
+from cxr.films.changes import Marker
 
 Pixels = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -59,7 +59,7 @@ def add(pixels: Pixels, rng: np.random.Generator) -> Pixels:
     sides = rng.permutation(2)
     side = _side_marker(rng, at_left=bool(sides[0] == 0))
     exposure = _exposure_text(rng, at_left=bool(sides[1] == 0))
-    return augmentation.write(augmentation.write(pixels, side), exposure)
+    return changes.write(changes.write(pixels, side), exposure)
 
 
 def find(pixels: NDArray[np.float32] | NDArray[np.uint8]) -> Found:

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cxr.evaluation import Estimate
-from cxr.evaluation.estimates import UNDEFINED, proportion
+from cxr.evaluation.estimates import UNDEFINED, Estimate, proportion
 from cxr.evaluation.operating import point_at
 from cxr.evaluation.ranking import auc_estimate
 
@@ -53,7 +52,14 @@ class Change:
 def figures(
     labels: Integers, probabilities: Floats, patients: Integers, threshold: float
 ) -> Figures:
-    """Returns AUC, sensitivity and specificity with 95 % intervals by patient."""
+    """Returns AUC, sensitivity and specificity with 95 % intervals by patient.
+
+    Args:
+        labels: 1 for pneumonia, 0 for normal, shape `(n,)`; may be empty.
+        probabilities: shape `(n,)`, `[0, 1]`.
+        patients: a code for the patient of each film, shape `(n,)`.
+        threshold: a probability; at or above it a film counts as positive.
+    """
     if not labels.size:
         return Figures(
             n=0,
@@ -76,7 +82,14 @@ def figures(
 def change(
     before: Floats, after: Floats, patients: Integers, threshold: float
 ) -> Change:
-    """Returns how far probabilities and decisions moved, film by film."""
+    """Returns how far probabilities and decisions moved, film by film.
+
+    Args:
+        before: the probability of each film as it is, shape `(n,)`.
+        after: the probability of the same films once they are changed.
+        patients: a code for the patient of each film, shape `(n,)`.
+        threshold: a probability; a decision flips where the two lie on different sides.
+    """
     flipped = (before >= threshold) != (after >= threshold)
     return Change(
         mean=mean_estimate(np.abs(after - before), patients),
@@ -89,6 +102,11 @@ def mean_estimate(values: Floats, patients: Integers, *, seed: int = 0) -> Estim
     """Returns a mean with its percentile interval, patients resampled whole.
 
     Undefined without films; without an interval for films of a single patient.
+
+    Args:
+        values: one of each film, shape `(n,)`.
+        patients: a code for the patient of each film, shape `(n,)`.
+        seed: of the resampling.
 
     Reference:
         Field and Welsh, J. R. Stat. Soc. B 69 (2007) 369-390 (cluster bootstrap).

@@ -47,12 +47,12 @@ def shifted_logits(
         for number, row in enumerate(ill)
         for view in range(views)
     ]
-    found = []
+    parts = []
     for start in range(0, len(cases), PORTION):
         part = cases[start : start + PORTION]
-        found.append(
+        parts.append(
             score(
                 np.stack([shifted(films, row, shift, seed=seed) for row, shift in part])
             )
         )
-    return np.concatenate(found) if found else np.empty(0)
+    return np.concatenate(parts) if parts else np.empty(0)

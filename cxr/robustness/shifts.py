@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cxr import augmentation
-from cxr.augmentation import Draws
+from cxr.films import changes
+from cxr.films.changes import Draws
 from cxr.robustness import letters
 from cxr.robustness.films import FilmSet
 from cxr.robustness.measures import Change, Figures, change, figures
@@ -188,7 +188,14 @@ def measure(
 def shifted_probabilities(
     subject: Subject, films: FilmSet, shift: Shift, *, seed: int
 ) -> NDArray[np.float64]:
-    """Returns the probability of each film after a shift, shape `(n,)`."""
+    """Returns the probability of each film after a shift, shape `(n,)`.
+
+    Args:
+        subject: the model.
+        films: the films as they are.
+        shift: what is done to each.
+        seed: of what a shift draws.
+    """
     parts = []
     for start in range(0, len(films), PORTION):
         rows = range(start, min(start + PORTION, len(films)))
@@ -204,6 +211,12 @@ def shifted(
 
     What is drawn depends on the film's hash, the shift and the seed; the label decides
     only what the other class is, for shifts that borrow from it.
+
+    Args:
+        films: all films: a shift may borrow from another one.
+        row: of the film in `films`.
+        shift: what is done to it.
+        seed: of what the shift draws.
     """
     rng = np.random.default_rng(
         [seed, zlib.crc32(shift.name.encode()), int(films.sha256[row][:12], 16)]
@@ -239,7 +252,7 @@ def _result(
     after: NDArray[np.float64] | None,
 ) -> ShiftResult:
     seen = before if after is None else after
-    found = figures(films.labels, seen, films.patients, subject.threshold)
+    measured = figures(films.labels, seen, films.patients, subject.threshold)
     moved = None
     if after is not None:
         moved = change(before, after, films.patients, subject.threshold)
@@ -247,10 +260,10 @@ def _result(
         name=name,
         family=family,
         trained=trained,
-        figures=found,
+        figures=measured,
         change=moved,
-        passed=found.sensitivity.value >= LEAST_SENSITIVITY
-        and found.specificity.value >= LEAST_SPECIFICITY,
+        passed=measured.sensitivity.value >= LEAST_SENSITIVITY
+        and measured.specificity.value >= LEAST_SPECIFICITY,
     )
 
 
@@ -264,15 +277,15 @@ def _margin(result: ShiftResult) -> float:
 def _fixed(**draws: object) -> Operation:
     """Returns an operation of the training at this severity."""
     fixed = Draws(**draws)  # type: ignore[arg-type]
-    return lambda film, given: augmentation.apply(film, fixed)
+    return lambda film, given: changes.apply(film, fixed)
 
 
 def _borrow_tone(film: Pixels, given: Given) -> Pixels:
-    return augmentation.match_tone(film, given.reference, 1.0)
+    return changes.match_tone(film, given.reference, 1.0)
 
 
 def _borrow_texture(film: Pixels, given: Given) -> Pixels:
-    return augmentation.match_texture(film, given.reference, 1.0)
+    return changes.match_texture(film, given.reference, 1.0)
 
 
 def _borrow_shape(film: Pixels, given: Given) -> Pixels:
@@ -293,17 +306,17 @@ def _borrow_style(film: Pixels, given: Given) -> Pixels:
 
 
 def _grain(film: Pixels, given: Given) -> Pixels:
-    return augmentation.add_grain(film, 8.0, int(given.rng.integers(2**31)))
+    return changes.add_grain(film, 8.0, int(given.rng.integers(2**31)))
 
 
 def _turn(film: Pixels, given: Given) -> Pixels:
     degrees = float(given.rng.choice([-7.0, 7.0]))
-    return augmentation.geometry(film, Draws(rotation=degrees))
+    return changes.geometry(film, Draws(rotation=degrees))
 
 
 def _off_centre(film: Pixels, given: Given) -> Pixels:
     down, right = given.rng.choice([-0.07, 0.07], 2)
-    return augmentation.geometry(film, Draws(shift=(float(down), float(right))))
+    return changes.geometry(film, Draws(shift=(float(down), float(right))))
 
 
 def _add_letters(film: Pixels, given: Given) -> Pixels:

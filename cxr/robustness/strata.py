@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cxr import exploration
+from cxr.datasets import survey
 from cxr.robustness.films import FilmSet
 from cxr.robustness.measures import Figures, figures
 from cxr.robustness.subjects import Subject
@@ -51,7 +51,7 @@ class StrataReport:
         least_auc: the bar.
         fewest: films of either class that a stratum needs to count.
         strata: five for each figure, from its lowest values up.
-        passed: whether all that count reach the bar.
+        passed: whether every stratum that counts reaches the bar.
     """
 
     least_auc: float
@@ -66,13 +66,13 @@ def measure(subject: Subject, films: FilmSet) -> StrataReport:
     strata: list[Stratum] = []
     for name, values in plain_figures(films).items():
         for rows in fifths(values):
-            found = figures(
+            measured = figures(
                 films.labels[rows],
                 probabilities[rows],
                 films.patients[rows],
                 subject.threshold,
             )
-            strata.append(_stratum(name, values[rows], found))
+            strata.append(_stratum(name, values[rows], measured))
     return StrataReport(
         least_auc=LEAST_AUC,
         fewest=FEWEST,
@@ -98,16 +98,16 @@ def fifths(values: Floats) -> list[NDArray[np.int64]]:
 
 
 def _sharpness(film: NDArray[np.uint8]) -> float:
-    return exploration.sharpness(film.astype(np.float32))
+    return survey.sharpness(film.astype(np.float32))
 
 
-def _stratum(name: str, values: Floats, found: Figures) -> Stratum:
-    counted = min(found.n_positive, found.n - found.n_positive) >= FEWEST
+def _stratum(name: str, values: Floats, measured: Figures) -> Stratum:
+    counted = min(measured.n_positive, measured.n - measured.n_positive) >= FEWEST
     return Stratum(
         figure=name,
         low=float(values.min()),
         high=float(values.max()),
-        figures=found,
+        figures=measured,
         counted=counted,
-        passed=not counted or found.auc.value >= LEAST_AUC,
+        passed=not counted or measured.auc.value >= LEAST_AUC,
     )

@@ -12,9 +12,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cxr import shortcuts
+from cxr.datasets import shortcuts
 from cxr.errors import DatasetError
-from cxr.evaluation import Estimate
+from cxr.evaluation.estimates import Estimate
 from cxr.evaluation.ranking import auc_estimate
 from cxr.robustness import letters
 from cxr.robustness.films import UNSEEN, FilmSet
@@ -143,12 +143,12 @@ def features(film: NDArray[np.uint8], file_bytes: int = 0) -> dict[str, float]:
         "right": pixels[:, -edge:],
     }
     strip = np.concatenate([side.ravel() for side in sides.values()])
-    found = {"file bytes": float(file_bytes), "mean grey": float(pixels.mean())}
-    found |= _named("film", np.percentile(pixels, LEVELS))
-    found |= _named("strip", np.percentile(strip, LEVELS))
-    found |= {name: float(side.mean()) for name, side in sides.items()}
-    found |= {"black": float((film < 4).mean()), "white": float((film > 251).mean())}
-    return found | _detail(pixels) | _letters(film)
+    values = {"file bytes": float(file_bytes), "mean grey": float(pixels.mean())}
+    values |= _named("film", np.percentile(pixels, LEVELS))
+    values |= _named("strip", np.percentile(strip, LEVELS))
+    values |= {name: float(side.mean()) for name, side in sides.items()}
+    values |= {"black": float((film < 4).mean()), "white": float((film > 251).mean())}
+    return values | _detail(pixels) | _letters(film)
 
 
 def style_groups(table: Floats, n: int = GROUPS) -> list[Mask]:
@@ -193,7 +193,7 @@ def _group(
     table: Floats,
     names: tuple[str, ...],
     films: FilmSet,
-    found: Figures,
+    measured: Figures,
 ) -> StyleGroup:
     mean: Mapping[str, float] = dict(
         zip(names, table[group].mean(axis=0).tolist(), strict=True)
@@ -206,7 +206,7 @@ def _group(
         mean_grey=mean["mean grey"],
         sharpness=mean["sharpness 0"],
         with_letters=float(with_letters.mean()),
-        figures=found,
+        figures=measured,
     )
 
 
@@ -224,16 +224,16 @@ def _detail(pixels: NDArray[np.float32]) -> dict[str, float]:
         Donoho and Johnstone, Biometrika 81 (1994) 425-455 (noise from the median of the
         finest diagonal wavelet coefficients).
     """
-    found = {}
+    values = {}
     deviation = max(float(pixels.std()), 1e-6)
     for sigma in (0, 1, 2, 4):
         smooth = cv2.GaussianBlur(pixels, (0, 0), sigma) if sigma else pixels
         edges = cv2.Laplacian(smooth, cv2.CV_32F, ksize=1)
-        found[f"sharpness {sigma}"] = float(edges.std()) / deviation
+        values[f"sharpness {sigma}"] = float(edges.std()) / deviation
     even = pixels[: pixels.shape[0] // 2 * 2, : pixels.shape[1] // 2 * 2]
     diagonal = even[::2, ::2] - even[1::2, ::2] - even[::2, 1::2] + even[1::2, 1::2]
-    found["noise"] = float(np.median(np.abs(diagonal))) / 2 / 0.6745
-    return found
+    values["noise"] = float(np.median(np.abs(diagonal))) / 2 / 0.6745
+    return values
 
 
 def _letters(film: NDArray[np.uint8]) -> dict[str, float]:

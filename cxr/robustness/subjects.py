@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cxr.inference import Model
+from cxr.models.inference import Model
 
 SIZE = 224
 PORTION = 64  # films that are prepared for the network at once

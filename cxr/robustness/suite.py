@@ -25,7 +25,7 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """What the suite found; a part that did not run is None.
+    """The results of the suite; a part that did not run is None.
 
     Attributes:
         name: of the network.
@@ -79,7 +79,7 @@ def run(
     seed: int = 0,
     progress: Progress = lambda part, done, total: None,
 ) -> Report:
-    """Returns what these parts of the suite found.
+    """Returns the results of these parts of the suite.
 
     Args:
         subject: the network under test.
@@ -116,7 +116,7 @@ def run(
     }
     started = time.monotonic()
     probabilities = subject.probabilities(films.pixels)
-    found = {name: measure() for name, measure in parts.items() if name in suites}
+    results = {name: measure() for name, measure in parts.items() if name in suites}
     return Report(
         name=subject.name,
         threshold=subject.threshold,
@@ -129,5 +129,5 @@ def run(
         unchanged=figures(
             films.labels, probabilities, films.patients, subject.threshold
         ),
-        **found,
+        **results,
     )

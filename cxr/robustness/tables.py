@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from cxr.evaluation import Estimate
+from cxr.evaluation.estimates import Estimate
 from cxr.robustness.heatmaps import HeatmapReport
 from cxr.robustness.markers import MarkerReport
 from cxr.robustness.measures import Change, Figures
@@ -108,8 +108,8 @@ def _style(part: StyleReport) -> Iterator[str]:
         "style votes right": part.agreeing,
         "style votes wrong": part.conflicting,
     }
-    for name, found in rows.items():
-        yield f"{name:{WIDTH}} {_figures(found)} {_counts(found)}"
+    for name, measured in rows.items():
+        yield f"{name:{WIDTH}} {_figures(measured)} {_counts(measured)}"
     for group in part.groups:
         yield (
             f"{f'group {group.number}':{WIDTH}} {_figures(group.figures)} "
@@ -163,13 +163,13 @@ _HEAD = f"{'AUC':22} {'sensitivity':22} {'specificity':22}"
 _CHANGE_HEAD = f"{'mean change':>11} {'flipped':>8}"
 
 
-def _figures(found: Figures) -> str:
-    estimates = (found.auc, found.sensitivity, found.specificity)
+def _figures(measured: Figures) -> str:
+    estimates = (measured.auc, measured.sensitivity, measured.specificity)
     return " ".join(f"{_estimate(item):22}" for item in estimates)
 
 
-def _counts(found: Figures) -> str:
-    return f"{found.n - found.n_positive} + {found.n_positive}"
+def _counts(measured: Figures) -> str:
+    return f"{measured.n - measured.n_positive} + {measured.n_positive}"
 
 
 def _change(moved: Change) -> str:

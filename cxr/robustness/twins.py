@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from cxr import data, preprocessing
+from cxr.datasets import folders
 from cxr.errors import DatasetError
-from cxr.images import read_film
+from cxr.films import preparation
+from cxr.films.film import read_film
 from cxr.robustness.films import FilmSet
 from cxr.robustness.measures import Change, change
 from cxr.robustness.subjects import Subject
@@ -73,13 +74,13 @@ def load(originals: Path, films: FilmSet, *, size: int) -> Twins:
     }
     found = [
         (film, where[film.path.name, film.label])
-        for film in data.scan(originals)
+        for film in folders.scan(originals)
         if (film.path.name, film.label) in where
     ]
     if not found:
         raise DatasetError(f"No film of {originals} has a namesake in the data folder.")
     reduced = [
-        preprocessing.resize(read_film(film.path.read_bytes()).pixels, size)
+        preparation.resize(read_film(film.path.read_bytes()).pixels, size)
         for film, _ in found
     ]
     return Twins(

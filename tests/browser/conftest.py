@@ -39,8 +39,11 @@ def browser():
 
 
 @pytest.fixture
-def serve(tmp_path):
-    """Starts the app on a free port; gives its address and its process."""
+def serve(tmp_path, browser):
+    """Starts the app on a free port; gives its address and its process.
+
+    Pages stay open until the server has stopped, as readers leave them.
+    """
     started = []
 
     def start(models_dir):
@@ -65,6 +68,9 @@ def serve(tmp_path):
     for process in started:
         process.terminate()
         process.wait(20)
+    # An open page would try for ever to reach its server.
+    for context in browser.contexts:
+        context.close()
 
 
 def _wait_for(port):

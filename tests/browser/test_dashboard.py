@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 from tiny_model import register_tiny_model
 
-from cxr import operating_store, registry
 from cxr.config import ROOT
+from cxr.governance import stored_points
+from cxr.models import registry
 
 pytestmark = pytest.mark.browser
 
@@ -127,7 +128,7 @@ def test_an_operating_point_is_stored(browser, address, folders):
     page.get_by_role("button", name="Store 0.40").click()
     page.get_by_text("Operating point 0.40 stored").wait_for(timeout=PATIENCE)
     card = registry.read_card(folders / "models", "tiny-2")
-    (stored,) = operating_store.points(folders / "records", card)
+    (stored,) = stored_points.points(folders / "records", card)
     assert stored.reason == "Decided by the department."
 
 
@@ -144,6 +145,18 @@ def test_the_report_opens_without_a_server(browser, address, folders):
     page.locator(".js-plotly-plot").nth(8).wait_for(timeout=PATIENCE)
     assert len(asked) == 1
     picture(page, "report")
+
+
+def test_charts_and_tables_keep_to_the_content_policy(browser, address):
+    page = browser.new_page(viewport={"width": 1440, "height": 1000})
+    said = []
+    page.on("console", lambda message: said.append(message.text))
+    page.goto(f"{address}/Dashboard")
+    page.locator(".js-plotly-plot").nth(FIGURES - 1).wait_for(timeout=PATIENCE)
+    page.locator("[data-testid=stDataFrame] canvas").first.wait_for(timeout=PATIENCE)
+    with page.expect_download(timeout=PATIENCE):
+        page.locator(".modebar-btn[data-title*=ownload]").first.click(force=True)
+    assert not [text for text in said if "Content Security Policy" in text]
 
 
 @pytest.fixture

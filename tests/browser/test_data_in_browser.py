@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
-from films import as_jpeg, chest_phantom
+from synthetic_films import as_jpeg, chest_phantom
 from tiny_model import register_tiny_model
 
 pytestmark = pytest.mark.browser

@@ -8,10 +8,11 @@ import re
 from pathlib import Path
 
 import pytest
-from films import as_jpeg, chest_phantom
+from synthetic_films import as_jpeg, chest_phantom
 from tiny_model import register_tiny_model
 
-from cxr import promotion, registry
+from cxr.governance import promotion
+from cxr.models import cards, registry
 
 pytestmark = pytest.mark.browser
 
@@ -28,7 +29,7 @@ FILM = {
 def models_dir(tmp_path, monkeypatch):
     """Two tiny models with other thresholds; too few films, so a wider margin."""
     folder = tmp_path / "models"
-    threshold = registry.Threshold(value=0.3, rule="made up", split="validation")
+    threshold = cards.Threshold(value=0.3, rule="made up", split="validation")
     register_tiny_model(
         folder, "tiny-2", created="2026-02-02T10:00:00+00:00", threshold=threshold
     )

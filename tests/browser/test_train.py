@@ -10,8 +10,10 @@ import pytest
 from playwright.sync_api import expect
 from tiny_model import register_tiny_model
 
-from cxr import queues, runs
-from cxr.runs import HISTORY_COLUMNS, config_for
+from cxr.jobs import endings, heartbeat, queues
+from cxr.runs import history, run_folder
+from cxr.runs.config import config_for
+from cxr.runs.history import HISTORY_COLUMNS
 
 pytestmark = pytest.mark.browser
 
@@ -27,23 +29,23 @@ def folders(tmp_path, monkeypatch):
     make_run(tmp_path, "failed", reason="Memory ran out.", advice="Halve the batch.")
     make_run(tmp_path, "done", seed=3)
     broken = make_run(tmp_path, "stopped")
-    (broken / runs.CONFIG).write_text("{")
+    (broken / queues.CONFIG).write_text("{")
     return tmp_path
 
 
 def make_run(where, state, reason="", advice="", **changes):
     config = config_for("quick", data=str(where / "data"), **changes)
-    folder = runs.create(where / "runs", config)
+    folder = run_folder.create(where / "runs", config)
     rows = [
         f"head,{i},0.{9 - i},0.8,0.{8 - i},0.{80 + i},1e-3,1.0" for i in range(1, 6)
     ]
     rows += [f"fine-tuning,{i},0.3,0.9,0.2{i},0.9{i},3e-4,9.0" for i in (1, 2)]
     text = "\n".join([",".join(HISTORY_COLUMNS), *rows]) + "\n"
-    (folder / runs.HISTORY).write_text(text)
-    (folder / runs.LOG).write_text("<script>document.title = 'taken'</script>\n")
+    (folder / history.HISTORY).write_text(text)
+    (folder / endings.LOG).write_text("<script>document.title = 'taken'</script>\n")
     status = {"stage": "done", "updated": time.time(), "model_id": "tiny-1"}
     if state == "done":
-        (folder / runs.STATUS).write_text(json.dumps(status))
+        (folder / heartbeat.STATUS).write_text(json.dumps(status))
     number = 1 + len(queues.records(folder.parent))
     record = queues.Record(
         command=("true",),

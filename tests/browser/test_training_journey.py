@@ -10,11 +10,11 @@ import time
 from pathlib import Path
 
 import pytest
-from films import as_jpeg, chest_phantom
 from playwright.sync_api import expect
+from synthetic_films import as_jpeg, chest_phantom
 from tiny_model import register_tiny_model
 
-from cxr import jobs
+from cxr.jobs import control
 
 pytestmark = pytest.mark.browser
 
@@ -37,9 +37,9 @@ def folders(tmp_path, monkeypatch):
         film = chest_phantom(160, 160, seed=i, opacity=label)
         (folder / f"film{i}.jpg").write_bytes(as_jpeg(film))
     yield tmp_path
-    for job in jobs.list_jobs(tmp_path / "runs"):
-        jobs.stop(job.folder)
-        jobs.wait(job.folder, 20)
+    for job in control.list_jobs(tmp_path / "runs"):
+        control.stop(job.folder)
+        control.wait(job.folder, 20)
 
 
 def picture(page, name):
@@ -68,13 +68,13 @@ def test_a_model_is_made_from_the_browser(browser, serve, folders):
     picture(page, "1-chosen")
 
     page.get_by_role("button", name="Start training").click()
-    stop = page.get_by_role("button", name="Stop run")
+    stop = page.locator(".st-key-train_stop button:visible")
     stop.wait_for(timeout=PATIENCE)
-    [job] = jobs.list_jobs(folders / "runs")
+    [job] = control.list_jobs(folders / "runs")
     stop.click()
     resume = page.get_by_role("button", name="Resume")
     resume.wait_for(timeout=PATIENCE)
-    assert jobs.read(job.folder).state == jobs.STOPPED
+    assert control.read(job.folder).state == control.STOPPED
     picture(page, "2-stopped")
 
     resume.click()
@@ -134,5 +134,5 @@ def test_two_tabs_press_start_at_once(browser, serve, folders):
             break
         tabs[0].wait_for_timeout(200)
     assert [page.get_by_text(told).count() > 0 for page in tabs].count(True) == 1
-    states = sorted(job.state for job in jobs.list_jobs(folders / "runs"))
-    assert states == [jobs.QUEUED, jobs.RUNNING]
+    states = sorted(job.state for job in control.list_jobs(folders / "runs"))
+    assert states == [control.QUEUED, control.RUNNING]

@@ -1,0 +1,124 @@
+"""How a command ends: its answer on stdout, its exit code, and never a traceback.
+
+It owns the contract of every command. With `--json` stdout holds JSON and nothing else;
+logs and errors go to stderr. The exit code is 0 for done, 1 for done with refusals,
+failed checks or a reader that went away, 2 for wrong use or a named error, 130 for a
+stop by the user.
+"""
+
+import json
+import math
+import os
+import re
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from cxr import documents
+from cxr.errors import CxrError
+from cxr.names import encodable, printable
+
+DONE, DONE_WITH_REFUSALS, FAILED, STOPPED = 0, 1, 2, 130
+LONGEST_NAME = 200
+_TOO_LONG = re.compile(rf"\S{{{LONGEST_NAME + 1},}}")
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+def json_option(command: _Command) -> _Command:
+    """Adds `--json` to a command, which receives it as `as_json`."""
+    return click.option("--json", "as_json", is_flag=True, help="For programs.")(
+        command
+    )
+
+
+def background_option(command: _Command) -> _Command:
+    """Adds `--background` to a command, which receives it as `background`."""
+    return click.option(
+        "--background",
+        is_flag=True,
+        help="Start it, or queue it, as the app does, and return at once.",
+    )(command)
+
+
+def write_started(folder: Path, *, as_json: bool) -> None:
+    """Writes where a job is that was started in the background."""
+    write({"folder": str(folder)} if as_json else f"Started in {folder}.")
+
+
+def write(answer: Any) -> None:
+    """Writes one answer: a text line by line, all else as one line of JSON.
+
+    A text may hold words out of a file, so its escape codes are spelled out. Names in
+    it have to be `printable` already: a line break in one would forge a line.
+    """
+    if isinstance(answer, str):
+        text = printable_lines(answer)
+    else:
+        text = json.dumps(documents.plain(answer))
+    sys.stdout.write(encodable(text, sys.stdout) + "\n")
+    sys.stdout.flush()
+
+
+def wrong_use(message: str) -> CxrError:
+    """Returns the error of a command that was called in a way that it doesn't take."""
+    return CxrError(message, code="usage")
+
+
+def finite(
+    context: click.Context, parameter: click.Parameter, value: float | None
+) -> float | None:
+    """Refuses nan and infinity: a range of click lets nan pass."""
+    if value is not None and not math.isfinite(value):
+        raise click.BadParameter("expected a finite number", context, parameter)
+    return value
+
+
+def run(group: click.Group, arguments: Sequence[str] | None) -> int:
+    """Runs a command line and returns its exit code.
+
+    Args:
+        group: the commands.
+        arguments: the words after `python -m cxr`; None for those of this process.
+    """
+    try:
+        return _ended(
+            group.main(arguments, prog_name="python -m cxr", standalone_mode=False)
+        )
+    except CxrError as error:
+        return _failed(f"{printable(error.message)} [{error.code}]")
+    except click.UsageError as error:
+        usage = f"{error.ctx.get_usage()}\n" if error.ctx else ""
+        return _failed(f"{usage}{printable_lines(error.format_message())} [usage]")
+    except (KeyboardInterrupt, click.Abort):
+        _failed("Stopped.")
+        return STOPPED
+    except OSError as error:
+        name = printable(os.fsdecode(error.filename)) if error.filename else "A file"
+        return _failed(f"{name} can't be used: {error.strerror or error}. [system]")
+    except Exception as error:  # A fault of ours: where it is, in one line.
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        where = f"{os.path.basename(place.filename)}:{place.lineno}"
+        return _failed(
+            f"Something went wrong: {type(error).__name__} at {where}. [fault]"
+        )
+
+
+def printable_lines(text: str) -> str:
+    """Returns a message whose lines stay and whose other control characters don't."""
+    return "\n".join(printable(line) for line in text.split("\n"))
+
+
+def _ended(result: object) -> int:
+    return result if isinstance(result, int) else DONE
+
+
+def _failed(sentence: str) -> int:
+    # A name that is too long for the disk is too long for a sentence.
+    shown = _TOO_LONG.sub(lambda word: f"…{word[0][-LONGEST_NAME:]}", sentence)
+    sys.stderr.write(encodable(shown, sys.stderr) + "\n")
+    return FAILED

@@ -1,0 +1,1 @@
+"""Labelled films in a folder or a manifest: found, split, surveyed, checked."""

@@ -1,0 +1,1 @@
+"""Who may put a model into service, after which checks."""

@@ -1,0 +1,1 @@
+"""Background jobs: start, queue, watch, stop, and how they end."""

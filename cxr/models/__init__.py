@@ -1,0 +1,1 @@
+"""Trained models: card, registry, network, answers."""

@@ -1,0 +1,1 @@
+"""A film's way to its reading."""

@@ -1,0 +1,224 @@
+"""The one way to open a lasting SQLite file: created whole, checked, errors named.
+
+It owns opening and its errors, and knows nothing of what the file holds. Nothing here
+renames or mends a damaged file: a read leaves it as it is; setting it aside is an act
+that a person asks for.
+"""
+
+import errno
+import os
+import sqlite3
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from cxr import disk
+from cxr.errors import CxrError
+
+WAIT_SECONDS = 10.0
+
+_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+_CUT_SHORT = {sqlite3.SQLITE_IOERR_SHORT_READ, sqlite3.SQLITE_IOERR_CORRUPTFS}
+_READ_ONLY = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM}
+_BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+# What a write-ahead log answers where its shared memory can't be written.
+_NO_LOG = _READ_ONLY | {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}
+_NO_WRITING = {errno.EACCES, errno.EPERM, errno.EROFS}
+_NOT_A_FOLDER = {errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP}
+_NEARLY_NOTHING = 1_000_000  # bytes
+
+Begin = Callable[[sqlite3.Connection], object]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Database:
+    """One kind of SQLite file, which lies in a folder of records.
+
+    Attributes:
+        what: its name in sentences, as "audit trail".
+        file: its file name.
+        schema: SQL that makes an empty one of this version.
+        version: kept in the file as `user_version`.
+        damage: what a reader of a damaged one is told to do, a sentence.
+    """
+
+    what: str
+    file: str
+    schema: str
+    version: int
+    damage: str
+
+    def is_there(self, folder: Path) -> bool:
+        """Returns whether the folder holds such a file, sound or not.
+
+        Raises:
+            CxrError: there can be no such folder (code `records-folder`), or it can't
+                be looked into (`records-read-only`).
+        """
+        with self.named_errors(folder):
+            try:
+                (folder / self.file).stat()
+            except FileNotFoundError:
+                return False
+        return True
+
+    def create(self, folder: Path, begin: Begin | None = None) -> None:
+        """Makes the file if it isn't there; of many callers at once one makes it.
+
+        Args:
+            folder: of the records; made if it isn't there.
+            begin: called with a connection to the new file before others see it.
+        """
+        path = folder / self.file
+        if self.is_there(folder):
+            return
+        folder.mkdir(parents=True, exist_ok=True)
+        # Whole under another name first: SQLite can't switch to a write-ahead log while
+        # others open the same new file.
+        draft = folder / f".{self.file}.{uuid.uuid4().hex}.draft"
+        try:
+            with closing(sqlite3.connect(draft, isolation_level=None)) as database:
+                database.execute("PRAGMA journal_mode = WAL")
+                database.executescript(self.schema)
+                if begin is not None:
+                    begin(database)
+            draft.chmod(0o600)
+            with suppress(FileExistsError):  # Another process was first.
+                os.link(draft, path)
+        finally:
+            for suffix in ("", "-wal", "-shm"):
+                draft.with_name(draft.name + suffix).unlink(missing_ok=True)
+
+    @contextmanager
+    def opened(
+        self, folder: Path, *, write: bool = True
+    ) -> Iterator[sqlite3.Connection]:
+        """Opens the file for one block; its transactions are begun and ended by hand.
+
+        A file that may only be read, or lies on a full disk, is read as it is.
+
+        Args:
+            folder: of the records.
+            write: whether it is to be written.
+
+        Raises:
+            CxrError: written by a newer version (code `records-newer`).
+            sqlite3.Error: it is damaged, or can't be opened.
+        """
+        path = (folder / self.file).resolve()
+        with closing(_connected(path, write=write)) as database:
+            (version,) = database.execute("PRAGMA user_version").fetchone()
+            if version > self.version:
+                raise CxrError(
+                    f"The {self.what} was written by a newer version of this program. "
+                    "Nothing was changed; use that version.",
+                    code="records-newer",
+                )
+            _check_pages(database)
+            yield database
+
+    @contextmanager
+    def named_errors(self, folder: Path) -> Iterator[None]:
+        """Turns what SQLite and the disk raise in a block into sentences.
+
+        Raises:
+            CxrError: code `records-read-only`, `records-folder`, `records-damaged`,
+                `records-busy`, `records` or `disk-full`.
+        """
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise self._named(folder, error) from error
+        except OSError as error:
+            if error.errno in _NO_WRITING:
+                raise self._read_only(folder) from error
+            if error.errno in _NOT_A_FOLDER:
+                raise CxrError(
+                    f"{folder.name[:80]} is no folder: the {self.what} can't be kept "
+                    "there. Set CXR_RECORDS_DIR to a folder.",
+                    code="records-folder",
+                ) from error
+            raise
+
+    def damaged(self) -> CxrError:
+        """Returns the error that says that a file is damaged."""
+        return CxrError(
+            f"The {self.what} is damaged. It was left as it is. {self.damage}",
+            code="records-damaged",
+        )
+
+    def _named(self, folder: Path, error: sqlite3.Error) -> CxrError:
+        # Extended codes keep the plain one in their lowest byte.
+        extended = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
+        code = extended & 0xFF
+        if code in _READ_ONLY:
+            return self._read_only(folder)
+        if code in _BUSY:
+            return CxrError(
+                f"The {self.what} is in use by others for too long. Try again.",
+                code="records-busy",
+            )
+        if code == sqlite3.SQLITE_FULL or _out_of_space(code, folder):
+            return CxrError(
+                f"The disk is full: the {self.what} can't be written. Free some space "
+                "and go on; what was stored before is unchanged.",
+                code=disk.FULL,
+            )
+        if code in _DAMAGED or extended in _CUT_SHORT or _is_another(error):
+            return self.damaged()
+        return CxrError(f"The {self.what} can't be used: {error}.", code="records")
+
+    def _read_only(self, folder: Path) -> CxrError:
+        return CxrError(
+            f"The {self.what} in {folder.name}/ can't be written: the folder is read-"
+            "only for this user. What has to be recorded is not done until that is "
+            "mended.",
+            code="records-read-only",
+        )
+
+
+def _connected(path: Path, *, write: bool) -> sqlite3.Connection:
+    modes = ["mode=rw"] if write else ["mode=ro", "mode=ro&immutable=1"]
+    for mode in modes:
+        database = sqlite3.connect(
+            f"{path.as_uri()}?{mode}",
+            uri=True,
+            timeout=WAIT_SECONDS,
+            isolation_level=None,
+        )
+        try:
+            database.execute("PRAGMA synchronous = FULL")
+            database.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            return database
+        except sqlite3.OperationalError as error:
+            # A write-ahead log can't be opened in a folder that can't be written;
+            # a file that nobody can be writing to is read as it is.
+            database.close()
+            code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+            if mode == modes[-1] or code not in _NO_LOG:
+                raise
+        except sqlite3.Error:
+            database.close()
+            raise
+    raise AssertionError
+
+
+def _check_pages(database: sqlite3.Connection) -> None:
+    """Raises DatabaseError for a damaged file; SQLite reads what was cut off as 0."""
+    (answer,) = database.execute("PRAGMA quick_check(1)").fetchone()
+    if answer != "ok":
+        error = sqlite3.DatabaseError(answer)
+        error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+        raise error
+
+
+def _out_of_space(code: int, folder: Path) -> bool:
+    # The shared memory beside the database fails without saying why.
+    return code == sqlite3.SQLITE_IOERR and disk.free(folder) < _NEARLY_NOTHING
+
+
+def _is_another(error: sqlite3.Error) -> bool:
+    # A sound database whose table was dropped, or that is somebody else's.
+    return "no such table" in str(error) or "no such column" in str(error)

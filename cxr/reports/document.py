@@ -1,0 +1,78 @@
+"""A reading as a document: what was measured and nothing else.
+
+It owns what is said of one film in every file, and what stands on each of them. No file
+name and nothing of a header is in it: a file name can be a patient's name.
+"""
+
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+from cxr import __version__
+from cxr.errors import ImageError
+from cxr.models.inference import Model
+from cxr.reading.cases import Case
+
+NOTICE = "Research and education only. Supports a decision, never a diagnosis."
+SAMPLE = "Sample film of a public data set, not a film of a patient here."
+
+
+def result_document(case: Case, model: Model) -> dict[str, Any]:
+    """Returns one film for JSON: its answer, and what that rests on.
+
+    Args:
+        case: the film.
+        model: that read it.
+    """
+    return film_facts(case, model) | model_facts(model) | origin()
+
+
+def film_facts(case: Case, model: Model) -> dict[str, Any]:
+    """Returns what is said of one film; None for what there is none of.
+
+    Args:
+        case: the film.
+        model: that read it.
+    """
+    result, review = case.reading.result, case.review
+    error = result if isinstance(result, ImageError) else None
+    low, high = model.band(case.threshold)
+    return {
+        "film_sha256": case.sha256,
+        "sample": case.sample,
+        "answer": case.answer,
+        "eligible": case.reading.eligible,
+        "probability": None if isinstance(result, ImageError) else result.probability,
+        "threshold": case.threshold,
+        "threshold_source": case.threshold_source,
+        "no_answer_from": low,
+        "no_answer_below": high,
+        "refusal": error.code if error else None,
+        "refusal_reason": error.message if error else None,
+        "warnings": list(case.reading.cautions + case.reading.warnings),
+        "opinion": review.opinion if review else None,
+        "opinion_reason": review.reason if review else None,
+        **asdict(case.context),
+    }
+
+
+def model_facts(model: Model) -> dict[str, Any]:
+    """Returns which model read the films, and what its card says of its figures."""
+    card = model.card
+    return {
+        "model_id": card.model_id,
+        "model_sha256": model.sha256,
+        "shipped_threshold": asdict(card.threshold),
+        "prevalence_of_probability": card.calibration.prevalence,
+        "population": card.population,
+        "limits": list(card.limits),
+    }
+
+
+def origin() -> dict[str, str]:
+    """Returns what stands on every file: the notice, the software, the time in UTC."""
+    return {
+        "notice": NOTICE,
+        "software": f"cxr {__version__}",
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+    }

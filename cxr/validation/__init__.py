@@ -1,0 +1,1 @@
+"""Models on labelled films: the held-out ones and a site's own."""

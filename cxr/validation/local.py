@@ -1,0 +1,445 @@
+"""A hospital's own labelled films scored by a model: what it is worth there, go or not.
+
+A validation is a folder: what was asked for, how far it is, a line for each film that
+is done, and at the end scores and a report. It can be stopped at any moment and goes on
+with the films that are missing. The model's shipped threshold is used and stays.
+"""
+
+import shutil
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from cxr import disk, documents
+from cxr.config import settings
+from cxr.datasets import folders
+from cxr.datasets.folders import LabelledFilm, LeftOut
+from cxr.datasets.search import allowed
+from cxr.errors import CxrError, DatasetError, JobError
+from cxr.evaluation import summary
+from cxr.evaluation.estimates import UndefinedMetricWarning
+from cxr.evaluation.scores import Scores
+from cxr.evaluation.summary import Evaluation
+from cxr.films.decoding import DecoderPool
+from cxr.governance import trust
+from cxr.jobs import control, queues
+from cxr.jobs.heartbeat import Heartbeat
+from cxr.jobs.queues import CONFIG
+from cxr.models import registry, scores
+from cxr.models.inference import Model
+from cxr.names import printable
+from cxr.reading import scoring
+from cxr.records import audit
+from cxr.validation import progress
+from cxr.validation.bars import Bar, bars_for
+from cxr.validation.progress import Line
+
+SPLIT = "local"
+VALIDATED = "validate"  # the action in the audit trail
+REPORT = "report.json"
+LOADING, SCORING, REPORTING = "loading the model", "scoring", "reporting"
+DONE = "done"
+LONG_SILENCE = 300.0  # loading a model; intervals of very many films
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """What a validation was asked for.
+
+    Attributes:
+        data: the labelled folder or manifest.
+        model_id: the model.
+        model_sha256: of its weights; going on with others is refused.
+        limit: the only folder below which films are read; empty for any.
+    """
+
+    data: str
+    model_id: str
+    model_sha256: str
+    limit: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """What a model is worth on a hospital's films.
+
+    Attributes:
+        model_id: the model.
+        model_sha256: of its weights.
+        created: UTC, ISO 8601.
+        data: name of the folder or manifest, without its path, in letters.
+        fingerprint: SHA-256 over contents, labels and patients.
+        films: in the folder, refused ones among them.
+        refused: the reason for each film, by name, that could not be scored.
+        seen: films that trained, tuned or calibrated the model.
+        evaluation: of the scored films at the model's own threshold.
+        bars: what had to hold.
+        go: whether all of it does.
+        left_out: what lies in the folder besides films, by reason.
+    """
+
+    model_id: str
+    model_sha256: str
+    created: str
+    data: str
+    fingerprint: str
+    films: int
+    refused: dict[str, str]
+    seen: int
+    evaluation: Evaluation
+    bars: tuple[Bar, ...]
+    go: bool
+    left_out: tuple[LeftOut, ...] = ()
+
+
+def queue() -> Path:
+    """Returns the folder of all validations that were started in the background."""
+    return settings().records_dir / "validations"
+
+
+def start(source: str, model_id: str, *, actor: str) -> Path:
+    """Has a model validated in the background and returns the validation's folder.
+
+    The audit trail says who started it, on which folder of films.
+
+    Args:
+        source: path of the labelled folder or manifest, as somebody typed it.
+        model_id: the model to validate.
+        actor: who starts it, for the audit trail.
+
+    Raises:
+        DatasetError: there are no such films, or the app may not read them.
+        ModelError: there is no such model.
+        JobError: the validation can't be started.
+        CxrError: the audit trail can't be written.
+    """
+    where = settings()
+    folder = create(
+        queue(),
+        where.models_dir,
+        source=allowed(source),
+        model_id=model_id,
+        limit=where.data_dir,
+        records_dir=where.records_dir,
+        actor=actor,
+    )
+    try:
+        control.submit(folder, command(folder))
+    except CxrError:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    return folder
+
+
+def resume(folder: Path) -> None:
+    """Lets a validation that ended early score the films that are missing.
+
+    Raises:
+        JobError: the folder holds no validation, or the job can't be started.
+    """
+    read_config(folder)
+    control.submit(folder, command(folder))
+
+
+def create(
+    queue: Path,
+    models_dir: Path,
+    *,
+    source: Path,
+    model_id: str,
+    records_dir: Path,
+    actor: str,
+    limit: Path | None = None,
+) -> Path:
+    """Returns the new folder of a validation that has not begun to score.
+
+    Args:
+        queue: where validations are; made if need be.
+        models_dir: the registry.
+        source: labelled folder or manifest.
+        model_id: the model to validate.
+        records_dir: of the audit trail.
+        actor: who starts it, for the audit trail.
+        limit: the only folder below which films are read; None for any.
+
+    Raises:
+        ModelError: there is no such model.
+        JobError: the folder can't be written.
+        CxrError: the audit trail can't be written; nothing is left of the folder.
+    """
+    try:
+        queue.mkdir(parents=True, exist_ok=True)
+        folder = queues.claim(queue)
+    except OSError as error:
+        raise progress.unwritable(error) from error
+    try:
+        begin(
+            folder,
+            models_dir,
+            source=source,
+            model_id=model_id,
+            records_dir=records_dir,
+            actor=actor,
+            limit=limit,
+        )
+    except CxrError:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    return folder
+
+
+def begin(
+    folder: Path,
+    models_dir: Path,
+    *,
+    source: Path,
+    model_id: str,
+    records_dir: Path,
+    actor: str,
+    limit: Path | None = None,
+) -> None:
+    """Writes into a folder what is asked for; the same again changes nothing.
+
+    Before that, the audit trail says who begins it, on which folder of films.
+
+    Args:
+        folder: of the validation; made if need be.
+        models_dir: the registry.
+        source: labelled folder or manifest.
+        model_id: the model to validate.
+        records_dir: of the audit trail.
+        actor: who begins it, for the audit trail.
+        limit: the only folder below which films are read; None for any.
+
+    Raises:
+        ModelError: there is no such model.
+        JobError: the folder holds another validation, or can't be written.
+        CxrError: the audit trail can't be written; the validation is not begun.
+    """
+    card = registry.read_card(models_dir, model_id)
+    wanted = Config(
+        data=str(source.resolve()),
+        model_id=model_id,
+        model_sha256=card.weights_sha256,
+        limit=str(limit.resolve()) if limit else "",
+    )
+    if (folder / CONFIG).exists():
+        if read_config(folder) != wanted:
+            raise JobError(
+                f"{folder.name} holds the validation of another model or other films. "
+                "Name another folder.",
+                code="other-validation",
+            )
+        return
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        details = {"validation": folder.name, "data": Path(wanted.data).name}
+        who = {"actor": actor, "model_id": model_id}
+        audit.record(records_dir, VALIDATED, **who, details=details)
+        documents.replace(folder / CONFIG, asdict(wanted))
+    except OSError as error:
+        raise progress.unwritable(error) from error
+
+
+def command(folder: Path) -> tuple[str, ...]:
+    """Returns the command that runs a validation, or goes on with it."""
+    return (sys.executable, "-m", "cxr", "validate", "--folder", str(folder))
+
+
+def run(
+    folder: Path,
+    models_dir: Path,
+    records_dir: Path,
+    *,
+    workers: int = 1,
+    threads: int = 0,
+) -> Report:
+    """Scores the films that are not done yet and returns the report.
+
+    Args:
+        folder: of a validation, as `create` or `begin` leave it.
+        models_dir: the registry.
+        records_dir: of the audit trail, by which the model's card is trusted.
+        workers: processes that decode films.
+        threads: processor threads for one inference, 0 for all.
+
+    Raises:
+        JobError: the folder holds no validation, or the model is not the same any more.
+        DatasetError: the films are gone, one lies outside the limit, or not one could
+            be scored.
+        ModelError: the model may not serve.
+        CxrError: the disk is full (code `disk-full`).
+    """
+    with disk.writing(folder):
+        return _run(folder, models_dir, records_dir, workers, threads)
+
+
+def read_config(folder: Path) -> Config:
+    """Returns what a validation was asked for.
+
+    Raises:
+        JobError: the folder holds no validation.
+    """
+    try:
+        return documents.read(folder / CONFIG, Config)
+    except (OSError, ValueError) as error:
+        raise JobError(
+            f"{folder.name} holds no validation of a model.", code="no-validation"
+        ) from error
+
+
+def read_report(folder: Path) -> Report:
+    """Returns the report of a validation that is done.
+
+    Raises:
+        JobError: there is none yet, or it can't be read.
+    """
+    try:
+        return documents.read(folder / REPORT, Report)
+    except (OSError, ValueError) as error:
+        raise JobError(
+            f"{folder.name} has no report that can be read.", code="no-report"
+        ) from error
+
+
+def read_scores(folder: Path) -> Scores:
+    """Returns the scored films of a validation that is done, as a model's are.
+
+    Raises:
+        JobError: there are none yet, or they can't be read.
+    """
+    try:
+        tables = [
+            (folder / name).read_bytes() for name in (scores.SCORES, scores.SPLIT)
+        ]
+        stored = scores.parse(tables[0], tables[1], SPLIT)
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise JobError(
+            f"{folder.name} has no scores that can be read.", code="no-report"
+        ) from error
+    if stored is None:
+        raise JobError(f"{folder.name} has no scored films.", code="no-report")
+    return stored
+
+
+def _run(
+    folder: Path, models_dir: Path, records_dir: Path, workers: int, threads: int
+) -> Report:
+    config = read_config(folder)
+    heart = Heartbeat(folder)
+    heart.stage(LOADING, patience=LONG_SILENCE)
+    limit = Path(config.limit) if config.limit else None
+    listed = folders.listing(Path(config.data), limit=limit)
+    films = listed.films
+    model = trust.load(models_dir, records_dir, config.model_id, threads=threads)
+    if model.sha256 != config.model_sha256:
+        raise JobError(
+            f"The weights of {config.model_id} are not those that this validation "
+            "began with. Start a new one.",
+            code="other-validation",
+        )
+    stamps = {film.name: progress.stamp(film) for film in films}
+    lines = {k: v for k, v in progress.read(folder).items() if v.stamp == stamps.get(k)}
+    heart.stage(SCORING, done=len(lines), total=len(films))
+    waiting = [film for film in films if film.name not in lines]
+    with (
+        (folder / progress.PROGRESS).open("a", encoding="utf-8") as file,
+        DecoderPool(workers) as pool,
+    ):
+        for line in _scored(model, pool, waiting, stamps):
+            lines[line.name] = line
+            progress.append(file, line)
+            heart.beat(done=len(lines))
+    whole = {"done": len(films), "total": len(films)}
+    heart.stage(REPORTING, **whole, patience=LONG_SILENCE)
+    report = _report(folder, config, model, films, lines, models_dir)
+    report = replace(report, left_out=listed.left_out)
+    documents.replace(folder / REPORT, asdict(report))
+    heart.stage(DONE, **whole)
+    return report
+
+
+def _scored(
+    model: Model,
+    pool: DecoderPool,
+    films: Sequence[LabelledFilm],
+    stamps: dict[str, tuple[int, int]],
+) -> Iterator[Line]:
+    files = scoring.contents(film.path for film in films)
+    readings = scoring.score(model, pool, files, lungs=None)
+    for film, reading in zip(films, readings, strict=True):
+        yield progress.line_of(film, reading, stamps[film.name])
+
+
+def _report(
+    folder: Path,
+    config: Config,
+    model: Model,
+    films: Sequence[LabelledFilm],
+    lines: dict[str, Line],
+    models_dir: Path,
+) -> Report:
+    known = folders.join_copies(
+        [replace(film, sha256=lines[film.name].sha256) for film in films]
+    )
+    refused = {
+        film.name: lines[film.name].refused
+        for film in known
+        if lines[film.name].refused
+    }
+    scored = _as_scores([film for film in known if film.name not in refused], lines)
+    scores.write(folder, {SPLIT: scored})
+    scores.write_split(
+        folder,
+        zip(scored.names, scored.sha256, [SPLIT] * len(scored.names), strict=True),
+    )
+    split_of = registry.read_split(models_dir, model.card)
+    seen = sum(split_of.get(sha256, "test") != "test" for sha256 in scored.sha256)
+    evaluated = _evaluate(scored, model.card.threshold.value)
+    bars = bars_for(evaluated, films=len(films), refused=len(refused), seen=seen)
+    return Report(
+        model_id=config.model_id,
+        model_sha256=config.model_sha256,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        data=printable(Path(config.data).name),
+        fingerprint=folders.fingerprint(known),
+        films=len(films),
+        refused=refused,
+        seen=seen,
+        evaluation=evaluated,
+        bars=bars,
+        go=all(bar.passed for bar in bars),
+    )
+
+
+def _as_scores(films: Sequence[LabelledFilm], lines: dict[str, Line]) -> Scores:
+    if not films:
+        raise DatasetError("None of these films could be scored.")
+    theirs = [lines[film.name] for film in films]
+    return Scores(
+        names=tuple(film.name for film in films),
+        sha256=tuple(film.sha256 for film in films),
+        patients=tuple(film.patient_id for film in films),
+        labels=np.array([film.label for film in films]),
+        logits=np.array([line.logit for line in theirs]),
+        probabilities=np.array([line.probability for line in theirs]),
+        subtypes=tuple(film.subtype or "" for film in films),
+        pixels=np.array([float(line.pixels) for line in theirs]),
+    )
+
+
+def _evaluate(scored: Scores, threshold: float) -> Evaluation:
+    with warnings.catch_warnings():
+        # What is undefined is null in the report and fails its bar.
+        warnings.simplefilter("ignore", UndefinedMetricWarning)
+        return summary.evaluate(
+            scored.labels,
+            scored.probabilities,
+            threshold=threshold,
+            groups=scored.patients,
+        )

@@ -1,0 +1,124 @@
+"""What stands in the way of a run or a measurement, and what their start leaves."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from cxr.datasets import checks
+from cxr.errors import DatasetError, JobError
+from cxr.jobs import control
+from cxr.runs import run_folder, start
+from cxr.runs.config import TrainConfig
+
+
+@pytest.fixture
+def where(tmp_path, monkeypatch):
+    for name in ("runs", "cache", "data"):
+        (tmp_path / name).mkdir()
+        monkeypatch.setenv(f"CXR_{name.upper()}_DIR", str(tmp_path / name))
+    monkeypatch.setenv("CXR_DISK_RESERVE_GB", "0")
+    monkeypatch.delenv("CXR_BACKBONE_WEIGHTS", raising=False)
+    return tmp_path
+
+
+@pytest.fixture
+def config(where):
+    return TrainConfig(data=str(where / "data"))
+
+
+@pytest.fixture
+def submitted(monkeypatch):
+    calls = []
+    monkeypatch.setattr(control, "submit", lambda *given: calls.append(given))
+    return calls
+
+
+def refuse(folder, command):
+    raise JobError("The disk is full.", code="disk-full")
+
+
+def check_says(where: Path, no_splits: str) -> None:
+    folder = checks.folder_for(where / "cache", where / "data")
+    folder.mkdir(parents=True)
+    (folder / checks.REPORT).write_text(json.dumps({"no_splits": no_splits}))
+
+
+class TestStart:
+    def test_leaves_a_folder_with_the_settings_and_submits_it(self, config, submitted):
+        folder = start.start(config)
+        assert run_folder.read_config(folder) == config
+        assert submitted == [(folder, start.command_for(folder))]
+
+    def test_is_refused_where_the_page_would_refuse(self, where, config, submitted):
+        check_says(where, "Only one patient.")
+        assert start.obstacles(config) == ["Only one patient."]
+        with pytest.raises(JobError, match=r"Only one patient\.") as caught:
+            start.start(config)
+        assert caught.value.code == "cannot-start"
+        assert submitted == [] and not any((where / "runs").iterdir())
+
+    def test_of_films_outside_the_data_is_refused(self, config, submitted):
+        with pytest.raises(DatasetError, match="outside the data"):
+            start.start(replace(config, data="/etc"))
+        assert submitted == []
+
+    def test_waits_for_space_on_the_disk(self, config, monkeypatch):
+        assert start.obstacles(config) == []
+        monkeypatch.setenv("CXR_DISK_RESERVE_GB", "99999")
+        [sentence] = start.obstacles(config)
+        assert "begins from 99999 GB" in sentence
+
+    @pytest.mark.parametrize("content", ["", "{", "[]", "{}"])
+    def test_a_damaged_check_is_no_obstacle(self, where, config, content):
+        check_says(where, "")
+        [report] = (where / "cache").rglob(checks.REPORT)
+        report.write_text(content)
+        assert start.obstacles(config) == []
+
+    @pytest.mark.parametrize("act", [start.start, start.measure])
+    def test_that_fails_leaves_nothing(self, where, config, monkeypatch, act):
+        monkeypatch.setattr(control, "submit", refuse)
+        with pytest.raises(JobError, match="disk is full"):
+            act(config)
+        assert not list(where.glob("*/**/config.json"))
+
+    def test_again_goes_on_with_the_run(self, where, config, submitted):
+        folder = run_folder.create(where / "runs", config)
+        start.resume(folder)
+        assert submitted == [(folder, start.command_for(folder))]
+        (folder / "config.json").write_text("{")
+        with pytest.raises(JobError, match="no run that can go on"):
+            start.resume(folder)
+
+
+class TestMeasure:
+    def test_submits_the_settings(self, where, config, submitted):
+        folder = start.measure(config)
+        assert folder.parent == start.measurements() == where / "cache" / "measurements"
+        assert run_folder.read_config(folder) == config
+        [(_, command)] = submitted
+        assert command[1:] == ("-m", "cxr", "measure", "--run", str(folder))
+
+    def test_deletes_those_that_have_ended(self, where, config):
+        first = run_folder.create(start.measurements(), config)
+        control.submit(first, ("true",))
+        assert control.wait(first, 15).state == control.DONE
+        second = start.measure(config)
+        assert [job.folder for job in control.list_jobs(start.measurements())] == [
+            second
+        ]
+        assert control.read(second).command[1:4] == ("-m", "cxr", "measure")
+        control.stop(second)
+        control.wait(second, 15)
+
+    def test_is_refused_beside_a_run(self, where, config, submitted, monkeypatch):
+        alive = control.Job(
+            folder=where, name="a", state=control.RUNNING, command=(), created=1.0
+        )
+        monkeypatch.setattr(control, "list_jobs", lambda queue: [alive])
+        with pytest.raises(JobError, match="slow the other down") as caught:
+            start.measure(config)
+        assert caught.value.code == "busy"
+        assert submitted == []

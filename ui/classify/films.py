@@ -1,0 +1,166 @@
+"""The films of one session: what is kept of each, and which one is shown.
+
+It owns the session's list. What is kept of a film is its reading with a picture of at
+most `display.SCREEN_EDGE` pixels, compressed, in this session's memory alone.
+"""
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import streamlit as st
+
+from cxr.errors import ImageError
+from cxr.films import display
+from cxr.models.inference import Model
+from cxr.reading.cases import Context, Review
+from cxr.reading.scoring import Reading
+
+MOST_FILMS = 1000
+# Pictures are kept without loss until they take this much, then as JPEG: a thousand
+# films of full size would take a gigabyte otherwise.
+LOSSLESS_BYTES = 150_000_000
+MOST_BYTES = 600_000_000
+COUNT = "films"  # in the address of the page
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListedFilm:
+    """One uploaded film, its reading, and what the reader adds.
+
+    Attributes:
+        name: of the file, fit to be shown.
+        size: of the file, bytes.
+        sha256: of the file's bytes, whether they could be decoded or not.
+        reading: what became of it; its picture is empty while it is packed.
+        packed: the picture as PNG or JPEG; empty if there is none.
+        review: the reader's own answer; None before there is one.
+        context: what is known of the patient besides the film.
+    """
+
+    name: str
+    size: int
+    sha256: str
+    reading: Reading
+    packed: bytes = field(default=b"", repr=False)
+    review: Review | None = None
+    context: Context = Context()
+
+    @property
+    def refused(self) -> bool:
+        """Whether the film has no score."""
+        return isinstance(self.reading.result, ImageError)
+
+    def unpacked(self) -> "ListedFilm":
+        """Returns the film with its picture in the reading, as pixels."""
+        if not self.packed:
+            return self
+        picture = display.unpacked(self.packed)
+        return replace(self, reading=replace(self.reading, picture=picture))
+
+
+@dataclass(kw_only=True)
+class FilmList:
+    """The films of a session, all read by one model.
+
+    Attributes:
+        model: id and SHA-256 of the model that read them.
+        films: by upload, in the order of uploading.
+        chosen: the upload whose reading is shown.
+        batch: number of the uploader; a new one is empty.
+        open: whether films have been listed; the uploader moves aside then.
+        notice: a sentence on the last upload, or empty.
+        left_out: name and reason of each file of the last upload that is not listed,
+            by upload.
+        kept_bytes: what the pictures of all films take.
+    """
+
+    model: tuple[str, str]
+    films: dict[str, ListedFilm] = field(default_factory=dict)
+    chosen: str = ""
+    batch: int = 0
+    open: bool = False
+    notice: str = ""
+    left_out: dict[str, tuple[str, str]] = field(default_factory=dict)
+    kept_bytes: int = 0
+
+    @property
+    def full(self) -> bool:
+        """Whether no more films fit."""
+        return len(self.films) >= MOST_FILMS or self.kept_bytes >= MOST_BYTES
+
+    def add(self, key: str, film: ListedFilm) -> None:
+        """Lists a film under its upload, with its picture packed; once."""
+        if key in self.films:
+            return
+        packed = b""
+        if film.reading.picture.size:
+            lossless = self.kept_bytes < LOSSLESS_BYTES
+            packed = display.packed(film.reading.picture, lossless=lossless)
+        bare = replace(film.reading, picture=np.empty((0, 0), np.uint8))
+        self.films[key] = replace(film, reading=bare, packed=packed)
+        self.kept_bytes += len(packed)
+        self.left_out.pop(key, None)
+
+    def set_review(self, review: Review | None) -> None:
+        """Keeps the reader's answer to the chosen film; None takes it back."""
+        film = self.films[self.chosen]
+        self.films[self.chosen] = replace(film, review=review)
+
+    def set_context(self, context: Context) -> None:
+        """Keeps what is known of the patient of the chosen film."""
+        film = self.films[self.chosen]
+        self.films[self.chosen] = replace(film, context=context)
+
+    def remove(self, key: str) -> None:
+        """Takes one film off the list; the list of the last one is empty again."""
+        self.kept_bytes -= len(self.films.pop(key).packed)
+        if not self.films:
+            self.clear()
+
+    def clear(self) -> None:
+        """Takes all films off the list."""
+        self.films.clear()
+        self.chosen, self.kept_bytes = "", 0
+        self.open, self.notice = False, ""
+        self.left_out.clear()
+
+
+def session_films(model: Model) -> FilmList:
+    """Returns this session's films; another model starts with none."""
+    listed = st.session_state.get("films")
+    reader = (model.card.model_id, model.sha256)
+    if listed is None or listed.model != reader:
+        changed = FilmList(model=reader)
+        if listed:
+            changed.notice = "The active model has changed: upload the films again."
+            changed.batch = listed.batch + 1
+        else:
+            changed.notice = _lost()
+        listed = changed
+        st.session_state["films"] = listed
+    remember(listed)
+    return listed
+
+
+def remember(listed: FilmList, coming: int = 0) -> None:
+    """Notes in the page's address how many films are listed or coming, no more.
+
+    The address outlives the session: a page whose server was started again can say
+    that films are gone.
+    """
+    count = len(listed.films) + coming
+    if count:
+        st.query_params[COUNT] = str(count)
+    else:
+        st.query_params.pop(COUNT, None)
+
+
+def _lost() -> str:
+    count = st.query_params.get(COUNT, "")
+    if not count.isdecimal():
+        return ""
+    return (
+        f"The films that were listed here ({int(count)}) are gone: the page was loaded "
+        "again, or the server started again. Films are in memory alone: upload them "
+        "again."
+    )

@@ -1,0 +1,125 @@
+"""One reading, in the order in which it is understood: the film first, then words."""
+
+import streamlit as st
+
+from cxr.errors import ImageError
+from cxr.models.cards import Card
+from cxr.models.inference import Model, Prediction
+from cxr.reading.scoring import Reading
+from ui import thresholds, wording
+from ui.classify.context import show_context
+from ui.classify.decision import show_decision, show_second_opinion
+from ui.classify.exports import show_film_export
+from ui.classify.film_pane import show_film
+from ui.classify.films import FilmList, ListedFilm
+from ui.classify.review import show_review
+from ui.loaders import validation_curve
+
+# The film takes what the panel leaves, and the whole width where that is too little.
+LOOK = """<style>
+.stMainBlockContainer:has(.st-key-reading_room) {padding: 3rem 1.25rem 2rem}
+.st-key-reading_room {align-items: flex-start}
+.st-key-reading_room > div:has(> .st-key-film_pane) {
+  flex: 1000 1 560px; min-width: min(560px, 100%)}
+.st-key-reading_room > div:has(> .st-key-reading_panel) {
+  flex: 1 1 370px; min-width: min(320px, 100%)}
+</style>"""
+
+
+def show_reading(listed: FilmList, film: ListedFilm, model: Model) -> None:
+    """Shows a film and, beside it, what the model says of it.
+
+    Args:
+        listed: the films of the session.
+        film: the chosen one, with its picture.
+        model: that read it.
+    """
+    st.html(LOOK)
+    room = st.container(horizontal=True, key="reading_room")
+    with room.container(key="film_pane"):
+        show_film(film, model)
+    with room.container(key="reading_panel", gap="xsmall"):
+        result = film.reading.result
+        if isinstance(result, ImageError):
+            _show_refusal(film, result)
+        else:
+            _show_panel(listed, film, result, model)
+    if isinstance(film.reading.result, Prediction):
+        _show_limits(film.reading.result, model)
+
+
+def _show_panel(
+    listed: FilmList, film: ListedFilm, prediction: Prediction, model: Model
+) -> None:
+    _show_eligibility(film)
+    show_decision(prediction, model)
+    show_review(listed)
+    thresholds.show_reader_threshold(model.card)
+    _show_costs(model.card)
+    show_second_opinion(prediction, model.card)
+    show_context(listed)
+    show_film_export(film, model)
+
+
+def _show_refusal(film: ListedFilm, error: ImageError) -> None:
+    st.markdown(
+        f"### :{wording.REFUSED.colour}[{wording.REFUSED.icon} {wording.REFUSED.words}]"
+    )
+    st.markdown(f"**{wording.escaped(film.name)}** · {wording.escaped(error.message)}")
+    st.caption(f"No score was given to this film. Reason code: {error.code}.")
+
+
+def _show_eligibility(film: ListedFilm) -> None:
+    reading = film.reading
+    for caution in reading.cautions:
+        st.warning(wording.escaped(caution), icon=":material/warning:")
+    st.caption(
+        f":material/check: **{wording.escaped(film.name)}** · frontal chest film, "
+        f"readable · {_facts(reading)}"
+    )
+    for warning in reading.warnings:
+        st.caption(f":material/info: {wording.escaped(warning)}")
+
+
+def _facts(reading: Reading) -> str:
+    return (
+        f"{reading.format}, {reading.width:,} × {reading.height:,} pixels, "
+        f"{reading.bits} bits"
+    )
+
+
+def _show_costs(card: Card) -> None:
+    curve = validation_curve(card)
+    point = curve.at(thresholds.threshold(card))
+    alarm_rate = point.specificity.through(lambda share: 1 - share)
+    found, found_range = wording.per_thousand(point.sensitivity)
+    alarms, alarms_range = wording.per_thousand(alarm_rate)
+    st.markdown(
+        f"At this threshold **{found}** films with pneumonia are above it "
+        f"({found_range}), and **{alarms}** without ({alarms_range})."
+    )
+    share = 100 * card.calibration.prevalence
+    with st.expander("How was this measured"):
+        st.markdown(
+            f"On {curve.n_positive + curve.n_negative:,} validation films, "
+            f"{curve.n_positive:,} with pneumonia. The shipped threshold, "
+            f"{wording.threshold(card.threshold.value)}, was chosen on the "
+            f"{card.threshold.split} films: {wording.sentence(card.threshold.rule)}"
+        )
+        st.markdown(
+            f"The probability holds where {share:.0f} of 100 films show pneumonia, as "
+            "among the films that it was calibrated on. Where fewer do, it is lower."
+        )
+
+
+def _show_limits(prediction: Prediction, model: Model) -> None:
+    card = model.card
+    grid = st.grid(2, min_column_width=320, gap="medium")
+    with grid.cell():
+        st.markdown("#### What this can't tell")
+        st.markdown("\n".join(f"- {wording.escaped(limit)}" for limit in card.limits))
+    with grid.cell():
+        st.markdown("#### The model")
+        st.markdown(f"**{card.model_id}**. {wording.sentence(card.population)}")
+        st.markdown(wording.escaped(card.intended_use))
+        st.caption(f"Network SHA-256 {prediction.model_sha256[:16]}…")
