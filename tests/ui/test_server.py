@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import platform
 import signal
 import subprocess
 import sys
@@ -188,3 +189,33 @@ class TestStop:
     def test_another_handler_stays_as_it_is(self, monkeypatch):
         monkeypatch.setattr(signal, "getsignal", lambda _: signal.SIG_DFL)
         server.bound_the_stop()
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library")
+def test_memory_of_dropped_arrays_goes_back_to_the_system():
+    # What is kept lies above what is dropped, as a page's own values do.
+    script = """
+import sys
+import numpy as np
+import psutil
+from ui import server
+if sys.argv[1] == "returned":
+    server.return_memory()
+def megabytes():
+    return psutil.Process().memory_info().rss / 2**20
+np.ones(2_500_000, np.float64)  # the first one teaches glibc to keep the next
+before = megabytes()
+arrays, kept = [], []
+for _ in range(20):
+    arrays.append(np.ones(1_250_000, np.float64))
+    kept.append(np.ones(50_000, np.float64))
+arrays.clear()
+print(megabytes() - before)
+"""
+
+    def growth(how):
+        command = [sys.executable, "-c", script, how]
+        done = subprocess.run(command, capture_output=True, cwd=ROOT, check=True)
+        return float(done.stdout)
+
+    assert growth("returned") < 20 < growth("kept")
