@@ -32,6 +32,9 @@ class Settings:
             (`CXR_UPLOAD_MB`).
         login: who asks readers of the app for a login: `none`, or `proxy` for one in
             front of it (`CXR_LOGIN`).
+        prevalence: share of pneumonia among the patients whose films are read here,
+            `(0, 1)`, which readers start with; None where nobody has stated it
+            (`CXR_PREVALENCE`, in percent).
         decoder_workers: processes that decode untrusted films (`CXR_DECODERS`).
         threads: processor threads for one inference, 0 for all (`CXR_THREADS`).
     """
@@ -45,6 +48,7 @@ class Settings:
     disk_reserve_gb: int = 5
     upload_mb: int = field(default_factory=lambda: _quarter_of_memory_mb())
     login: str = "none"
+    prevalence: float | None = None
     decoder_workers: int = 1
     threads: int = 0
 
@@ -68,6 +72,7 @@ def settings() -> Settings:
         ),
         upload_mb=_whole_number("CXR_UPLOAD_MB", _quarter_of_memory_mb(), 50, 999_999),
         login=_one_of("CXR_LOGIN", LOGINS),
+        prevalence=_percent_or_none("CXR_PREVALENCE"),
         decoder_workers=_whole_number("CXR_DECODERS", Settings.decoder_workers, 1, 64),
         threads=_whole_number("CXR_THREADS", Settings.threads, 0, 256),
     )
@@ -93,6 +98,20 @@ def _one_of(name: str, known: tuple[str, ...]) -> str:
 def _folder_or_none(name: str) -> Path | None:
     text = os.environ.get(name)
     return Path(text) if text else None
+
+
+def _percent_or_none(name: str) -> float | None:
+    text = os.environ.get(name)
+    if not text:
+        return None
+    percent = float(text) if re.fullmatch(r"[0-9]{1,2}(\.[0-9]{1,3})?", text) else 0.0
+    if not 0 < percent < 100:
+        raise CxrError(
+            f"The setting {name} must be a share in percent, above 0 and below 100; "
+            f"it is {text!r}.",
+            code="settings",
+        )
+    return percent / 100
 
 
 def _whole_number(name: str, default: int, lowest: int, highest: int) -> int:

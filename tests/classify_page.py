@@ -4,7 +4,10 @@ import re
 
 from streamlit.testing.v1 import AppTest
 
-from cxr.config import ROOT
+from cxr.config import ROOT, settings
+from cxr.models import registry
+from cxr.reading import meaning
+from ui.classify.terms import Terms
 
 HOME, CLASSIFY = "app.py", "pages/1_Classify.py"
 
@@ -31,3 +34,13 @@ def words(at):
     """The page's words as a reader sees them, without Markdown's escapes."""
     shown = [*at.markdown, *at.caption, *at.error, *at.warning, *at.info]
     return re.sub(r"\\(?=[\W_])", "", "\n".join(element.value for element in shown))
+
+
+def terms_of(model):
+    """The terms of a session that has changed nothing."""
+    scores = registry.read_scores(settings().models_dir, model.card, "test")
+    threshold = model.card.threshold.value
+    counted = meaning.answers(scores, model.card.uncertain_band, threshold)
+    return Terms(
+        threshold=threshold, source="shipped", prevalence=None, answers=counted
+    )

@@ -19,6 +19,7 @@ VALUES = {
     "CXR_DISK_RESERVE_GB": "0",
     "CXR_UPLOAD_MB": "600",
     "CXR_LOGIN": "proxy",
+    "CXR_PREVALENCE": "12.5",
     "CXR_DECODERS": "3",
     "CXR_THREADS": "2",
 }
@@ -55,6 +56,7 @@ def test_every_setting_comes_from_its_variable(monkeypatch):
         disk_reserve_gb=0,
         upload_mb=600,
         login="proxy",
+        prevalence=0.125,
         decoder_workers=3,
         threads=2,
     )
@@ -94,4 +96,11 @@ def test_a_login_that_is_not_known_is_named(monkeypatch):
 def test_at_least_one_decoder_is_needed(monkeypatch):
     monkeypatch.setenv("CXR_DECODERS", "0")
     with pytest.raises(CxrError, match="from 1 to 64"):
+        settings()
+
+
+@pytest.mark.parametrize("value", ["0", "100", "-3", "20 %", "0.2e1", "nan", "a fifth"])
+def test_a_prevalence_is_a_share_in_percent(monkeypatch, value):
+    monkeypatch.setenv("CXR_PREVALENCE", value)
+    with pytest.raises(CxrError, match="CXR_PREVALENCE must be a share in percent"):
         settings()

@@ -1,4 +1,4 @@
-"""What is loaded once for all sessions: the model, the decoders, the operating curve.
+"""What is loaded once for all sessions: the models, the decoders, test scores.
 
 Caches are bounded and keyed by SHA-256. No film and nothing of a patient is ever in
 them.
@@ -10,8 +10,7 @@ from pathlib import Path
 import streamlit as st
 
 from cxr.config import settings
-from cxr.evaluation import thresholds
-from cxr.evaluation.thresholds import OperatingCurve
+from cxr.evaluation.scores import Scores
 from cxr.films.decoding import DecoderPool
 from cxr.governance import trust
 from cxr.models import cards, inference, lungs, registry
@@ -74,14 +73,15 @@ def decoder_pool() -> DecoderPool:
     return _pool(settings().decoder_workers)
 
 
-def validation_curve(card: Card) -> OperatingCurve:
-    """Returns the rates at every threshold, on the model's validation films.
+def scores_of_test_films(card: Card) -> Scores | None:
+    """Returns the model's scores of its test films; None where it has none.
 
     Raises:
         ModelError: the stored scores were changed.
     """
-    models_dir = settings().models_dir
-    return _curve(card.files[SCORES].sha256, models_dir, card.model_id)
+    if "test" not in card.metrics:
+        return None
+    return _test_scores(card.files[SCORES].sha256, settings().models_dir, card.model_id)
 
 
 @st.cache_resource(max_entries=2, show_spinner="Loading the model")
@@ -103,9 +103,6 @@ def _pool(workers: int) -> DecoderPool:
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
-def _curve(sha256: str, models_dir: Path, model_id: str) -> OperatingCurve:
+def _test_scores(sha256: str, models_dir: Path, model_id: str) -> Scores:
     card = registry.read_card(models_dir, model_id)
-    scores = registry.read_scores(models_dir, card, "validation")
-    return thresholds.operating_points(
-        scores.labels, scores.probabilities, groups=scores.patients
-    )
+    return registry.read_scores(models_dir, card, "test")

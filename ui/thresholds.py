@@ -34,6 +34,17 @@ def threshold(card: Card, page: str = CLASSIFY) -> float:
     return held if is_threshold(held) else min(max(held, LOWEST), HIGHEST)
 
 
+def source(card: Card, value: float) -> str:
+    """Returns whose threshold a value is: "shipped", "site" or "reader".
+
+    The site's are its stored operating points of this model.
+    """
+    if value == card.threshold.value:
+        return "shipped"
+    stored = stored_points.points(settings().records_dir, card)
+    return "site" if any(point.threshold == value for point in stored) else "reader"
+
+
 def set_threshold(card: Card, page: str, value: float) -> None:
     """Makes a value the session's threshold for a model, exactly as it is."""
     st.session_state[key_of(card, page)] = value

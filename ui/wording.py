@@ -85,6 +85,37 @@ def probability(value: float, beside: float | None = None) -> str:
     return text
 
 
+def probability_estimate(value: Estimate) -> str:
+    """Returns a probability and its limits, none of them as certainty; or a dash."""
+    if math.isnan(value.value):
+        return NOT_MEASURED
+    return (
+        f"{probability(value.value)} ({probability(value.low)} to "
+        f"{probability(value.high)})"
+    )
+
+
+def percent(share: float) -> str:
+    """Returns a share as "20 %", with a decimal where it takes one."""
+    return f"{100 * share:.3g}\N{NO-BREAK SPACE}%"
+
+
+def ratio(value: Estimate | None) -> str:
+    """Returns a likelihood ratio and its limits in two digits; a dash for none."""
+    if value is None or math.isnan(value.value):
+        return NOT_MEASURED
+    parts = (value.value, value.low, value.high)
+    middle, low, high = map(_two_digits, parts)
+    return f"{middle} ({low} to {high})"
+
+
+def patients(value: Estimate) -> str:
+    """Returns a whole number of patients and its limits; a dash for none."""
+    if math.isnan(value.value):
+        return NOT_MEASURED
+    return f"{value.value:,.0f} ({value.low:,.0f} to {value.high:,.0f})"
+
+
 def figure(value: Estimate) -> str:
     """Returns a figure alone; a dash for what is not measured."""
     return NOT_MEASURED if math.isnan(value.value) else _decimals(value.value)
@@ -205,3 +236,9 @@ def message(text: str) -> str:
 
 def _decimals(value: float) -> str:
     return "∞" if math.isinf(value) else f"{value:.3f}"
+
+
+def _two_digits(value: float) -> str:
+    if math.isinf(value):
+        return "∞"
+    return f"{value:,.0f}" if value >= 9.95 else f"{value:.2g}"

@@ -185,6 +185,23 @@ def ratio(numerator: Estimate, denominator: Estimate) -> Estimate:
     return Estimate(value=a / b if b else math.inf, low=low, high=high)
 
 
+def weighted_sum(*parts: tuple[float, Estimate]) -> Estimate:
+    """Returns the sum of independent estimates, each times a weight of at least 0.
+
+    The interval comes from the intervals of the parts (MOVER).
+
+    Args:
+        parts: weight and estimate of each.
+
+    Reference:
+        Zou and Donner, Stat. Med. 27 (2008) 1693-1702.
+    """
+    value = sum(weight * part.value for weight, part in parts)
+    below = math.hypot(*(w * (part.value - part.low) for w, part in parts))
+    above = math.hypot(*(w * (part.high - part.value) for w, part in parts))
+    return Estimate(value=value, low=value - below, high=value + above)
+
+
 def independent_films(patients: Integers) -> float:
     """Returns the effective number of films when those of a patient all agree.
 

@@ -7,6 +7,7 @@ was read at and whose that was, the reader's own answer, and the clinical contex
 from dataclasses import dataclass
 
 from cxr.errors import ImageError
+from cxr.evaluation.estimates import Estimate
 from cxr.models.inference import NORMAL, PNEUMONIA, UNCERTAIN, Model
 from cxr.reading.scoring import Reading
 
@@ -62,6 +63,10 @@ class Case:
         answer: `ABOVE`, `BELOW`, `NO_ANSWER` or `REFUSED`.
         review: the reader's own answer; None before there is one.
         context: what is known of the patient besides.
+        prevalence: share of pneumonia among the patients whose films are read here,
+            `(0, 1)`; None where nobody has stated it.
+        likelihood_ratio: of the answer, at this threshold, counted on test films; None
+            for a refused film and a model without test films.
         sample: whether the film is one of the samples that ship.
     """
 
@@ -73,6 +78,8 @@ class Case:
     answer: str
     review: Review | None = None
     context: Context = Context()
+    prevalence: float | None = None
+    likelihood_ratio: Estimate | None = None
     sample: bool = False
 
 

@@ -10,8 +10,10 @@ from typing import Any
 
 from cxr import __version__
 from cxr.errors import ImageError
+from cxr.evaluation.estimates import Estimate
 from cxr.models.inference import Model
 from cxr.reading.cases import Case
+from cxr.reading.meaning import probability_after
 
 NOTICE = "Research and education only. Supports a decision, never a diagnosis."
 SAMPLE = "Sample film of a public data set, not a film of a patient here."
@@ -49,11 +51,31 @@ def film_facts(case: Case, model: Model) -> dict[str, Any]:
         "no_answer_below": high,
         "refusal": error.code if error else None,
         "refusal_reason": error.message if error else None,
+        **_meaning(case),
         "warnings": list(case.reading.cautions + case.reading.warnings),
         "opinion": review.opinion if review else None,
         "opinion_reason": review.reason if review else None,
         **asdict(case.context),
     }
+
+
+def _meaning(case: Case) -> dict[str, float | None]:
+    """Returns what the answer means here, and for this patient."""
+    ratio, before = case.likelihood_ratio, case.context.pretest_probability
+    facts: dict[str, float | None] = {"prevalence": case.prevalence}
+    facts |= _limits("likelihood_ratio", ratio)
+    for name, prior in (("here", case.prevalence), ("after_pretest", before)):
+        after = (
+            None if prior is None or ratio is None else probability_after(prior, ratio)
+        )
+        facts |= _limits(f"probability_{name}", after)
+    return facts
+
+
+def _limits(name: str, value: Estimate | None) -> dict[str, float | None]:
+    if value is None:
+        return dict.fromkeys((name, f"{name}_low", f"{name}_high"))
+    return {name: value.value, f"{name}_low": value.low, f"{name}_high": value.high}
 
 
 def model_facts(model: Model) -> dict[str, Any]:

@@ -4,6 +4,7 @@ It owns what a printed report says. A film is named by the hash of its file: a f
 can be a patient's name, so it is there only where somebody asks for it.
 """
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
@@ -17,6 +18,7 @@ from cxr.errors import ImageError
 from cxr.evaluation.estimates import Estimate
 from cxr.models.inference import Model
 from cxr.reading.cases import ABOVE, BELOW, NO_ANSWER, REFUSED, Case, Context
+from cxr.reading.meaning import probability_after
 from cxr.reports.document import SAMPLE
 
 if TYPE_CHECKING:
@@ -160,6 +162,7 @@ def _rows(
             f"{prevalence * 100:.0f} % show it",
         )
         yield "Threshold", _threshold(case, model)
+        yield "What it means", _meaning(case)
         yield "What it costs", costs or (_cost(model),)
     yield "Context", _context(case.context)
     yield "Reader's answer", _review(case)
@@ -179,6 +182,23 @@ def _threshold(case: Case, model: Model) -> tuple[str, ...]:
     if low == high:
         return (first,)
     return (first, f"No answer from {_share(low)} to below {_share(high)}.")
+
+
+def _meaning(case: Case) -> tuple[str, ...]:
+    ratio, before = case.likelihood_ratio, case.context.pretest_probability
+    if ratio is None or math.isnan(ratio.value):
+        return ("Likelihood ratio of this answer: not measured.",)
+    sentences = [
+        f"Likelihood ratio of this answer {_estimate(ratio)}, counted on test films "
+        "(95 % interval)."
+    ]
+    here = "Where {} of the patients have pneumonia, as stated for here"
+    patient = "For this patient, at {} before the film"
+    for where, prior in ((here, case.prevalence), (patient, before)):
+        if prior is not None:
+            after = _estimate(probability_after(prior, ratio))
+            sentences.append(f"{where.format(f'{prior:.1%}')}: probability {after}.")
+    return tuple(sentences)
 
 
 def _cost(model: Model) -> str:

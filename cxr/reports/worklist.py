@@ -20,9 +20,13 @@ from cxr.spreadsheets import as_cell
 COLUMNS = (
     *("number", "film_sha256", "sample", "answer", "eligible", "probability"),
     *("threshold", "threshold_source", "no_answer_from", "no_answer_below"),
-    *("refusal", "refusal_reason", "warnings"),
+    *("prevalence", "likelihood_ratio", "likelihood_ratio_low"),
+    *("likelihood_ratio_high", "probability_here", "probability_here_low"),
+    *("probability_here_high", "refusal", "refusal_reason", "warnings"),
     *("opinion", "opinion_reason", "age_years", "temperature_celsius"),
-    *("spo2_percent", "days_ill", "pretest_probability", "model_id", "model_sha256"),
+    *("spo2_percent", "days_ill", "pretest_probability"),
+    *("probability_after_pretest", "probability_after_pretest_low"),
+    *("probability_after_pretest_high", "model_id", "model_sha256"),
 )
 ORIGIN = ("notice", "software", "time")  # the last columns of the CSV
 NAME = "name"  # the last column of all, where names are asked for

@@ -7,7 +7,7 @@ import pytest
 from naive_metrics import clustered, naive_wilson, sigmoid
 
 from cxr.evaluation import operating, ranking, reliability, summary
-from cxr.evaluation.estimates import wilson
+from cxr.evaluation.estimates import Estimate, proportion, weighted_sum, wilson
 
 
 class TestWilson:
@@ -35,6 +35,35 @@ class TestWilson:
 
     def test_of_no_trials_is_nan(self):
         assert np.isnan(wilson(0, 0)).all()
+
+
+class TestWeightedSum:
+    def test_of_one_part_is_that_part_times_its_weight(self):
+        part = Estimate(value=0.2, low=0.1, high=0.4)
+        assert weighted_sum((3.0, part)) == part.through(lambda share: 3.0 * share)
+
+    def test_of_a_difference_in_disguise_agrees_with_newcombe(self):
+        # Newcombe, Stat. Med. 17 (1998) 873-890, table II, row (a), method 10: the
+        # difference 56/70 - 48/80 has the interval 0.0524 to 0.3339.
+        shares = []
+        for hits, n in ((56, 70), (80 - 48, 80)):
+            low, high = wilson(hits, n)
+            shares.append(Estimate(value=hits / n, low=float(low), high=float(high)))
+        total = weighted_sum(*((1.0, share) for share in shares))
+        assert total.low - 1 == pytest.approx(0.0524, abs=5e-5)
+        assert total.high - 1 == pytest.approx(0.3339, abs=5e-5)
+
+    def test_interval_holds_the_truth(self):
+        rng = np.random.default_rng(5)
+        held = 0
+        for _ in range(400):
+            parts = []
+            for weight, rate, n in ((200, 0.05, 240), (800, 0.3, 400)):
+                hit = rng.random(n) < rate
+                parts.append((weight, proportion(hit, np.ones(n, bool), None)))
+            found = weighted_sum(*parts)
+            held += found.low <= 200 * 0.05 + 800 * 0.3 <= found.high
+        assert 0.92 <= held / 400 <= 0.98
 
 
 class TestCoverage:

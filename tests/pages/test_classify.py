@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import pydicom
 import pytest
-from classify_page import CLASSIFY, HOME, page, upload, words
+from classify_page import CLASSIFY, HOME, page, terms_of, upload, words
 from PIL import Image
 from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
 from streamlit.testing.v1 import AppTest
@@ -18,13 +18,16 @@ from synthetic_films import as_dicom, as_jpeg, as_png, chest_phantom
 from tiny_model import register_tiny_model
 
 from cxr.config import ROOT
-from cxr.evaluation import estimates, operating
+from cxr.evaluation import estimates
 from cxr.films.film import read_film
 from cxr.governance import promotion
 from cxr.models import cards, heatmap, inference, registry
 from cxr.models.network import Network
+from cxr.reading import meaning
+from cxr.reports import document
 from ui import frame, wording
 from ui.classify import exports, films, uploads
+from ui.classify.terms import PREVALENCE, case_of
 
 THRESHOLD = "threshold_tiny-1"
 FILM = as_jpeg(chest_phantom(224, 256, seed=1))
@@ -53,6 +56,12 @@ def inferences(monkeypatch):
 
     monkeypatch.setattr(inference.Model, "input", counted)
     return calls
+
+
+def strong(figure):
+    """A figure with its interval, the figure in bold."""
+    value, interval = figure.split(" (")
+    return f"**{value}** ({interval}"
 
 
 class TestFrame:
@@ -150,21 +159,70 @@ class TestReading:
         assert "frontal chest film, readable" in text
         assert "no colour, no evidence" not in text
 
-    def test_costs_are_those_of_the_stored_validation_scores(self, models_dir):
+    def test_costs_are_those_of_the_stored_test_scores(self, models_dir):
         at = upload(page(CLASSIFY), film_jpg=FILM)
         at.slider(key=THRESHOLD).set_value(0.8).run()
         card = registry.read_card(models_dir, "tiny-1")
-        scores = registry.read_scores(models_dir, card, "validation")
-        point = operating.operating_point(
-            scores.labels, scores.probabilities, threshold=0.8, groups=scores.patients
-        )
-        found, found_range = wording.per_thousand(point.sensitivity)
-        alarms = point.specificity.through(lambda share: 1 - share)
-        raised, raised_range = wording.per_thousand(alarms)
-        assert f"**{found}** films with pneumonia are above it ({found_range})" in (
+        scores = registry.read_scores(models_dir, card, "test")
+        counted = meaning.answers(scores, card.uncertain_band, 0.8)
+        missed = counted.ill["below threshold"].through(lambda share: 1000 * share)
+        assert f"Of 1,000 with pneumonia {strong(wording.patients(missed))} missed" in (
             words(at)
         )
-        assert f"**{raised}** without ({raised_range})" in words(at)
+        ratio = counted.likelihood_ratio("below threshold")
+        assert f"Likelihood ratio {strong(wording.ratio(ratio))}" in words(at)
+
+    def test_a_prevalence_is_asked_once_and_never_assumed(self, models_dir):
+        at = upload(page(CLASSIFY), film_jpg=FILM, other_png=BRIGHT)
+        assert at.number_input(key=PREVALENCE).value is None
+        assert "Here (" not in words(at)
+        at.number_input(key=PREVALENCE).set_value(20.0).run()
+        card = registry.read_card(models_dir, "tiny-1")
+        scores = registry.read_scores(models_dir, card, "test")
+        counted = meaning.answers(scores, card.uncertain_band, 0.4)
+        costs = counted.costs(prevalence=0.2)
+        for answer, step in (("above", "next_film"), ("below", "previous_film")):
+            ratio = counted.likelihood_ratio(f"{answer} threshold")
+            after = wording.probability_estimate(meaning.probability_after(0.2, ratio))
+            assert f"Here (20\N{NO-BREAK SPACE}%) {strong(after)}" in words(at)
+            assert f"Of 1,000 here: {strong(wording.patients(costs.missed))}" in words(
+                at
+            )
+            at.button(key=step).click().run()
+
+    def test_a_site_may_state_its_prevalence(self, models_dir, monkeypatch):
+        monkeypatch.setenv("CXR_PREVALENCE", "8")
+        at = upload(page(CLASSIFY), film_jpg=FILM)
+        assert at.number_input(key=PREVALENCE).value == 8.0
+        assert "Here (8\N{NO-BREAK SPACE}%)" in words(at)
+
+    def test_a_model_without_test_films_has_measured_nothing(self, models_dir):
+        card = registry.read_card(models_dir, "tiny-1")
+        metrics = {"validation": card.metrics["validation"]}
+        register_tiny_model(models_dir, "tiny-2", metrics=metrics)
+        at = upload(page(CLASSIFY), film_jpg=FILM)
+        assert "Likelihood ratio **\N{EN DASH}**" in words(at)
+        assert "was not measured: there are no test films" in words(at)
+
+    def test_a_probability_before_the_film_gives_one_after_it(self, models_dir):
+        at = upload(page(CLASSIFY), film_jpg=BRIGHT)
+        listed = at.session_state["films"]
+        at.number_input(key=f"pretest_{listed.chosen}").set_value(40.0).run()
+        context = listed.films[listed.chosen].context
+        assert context.pretest_probability == pytest.approx(0.4)
+        assert "This patient: 40\N{NO-BREAK SPACE}% before the film" in words(at)
+
+    def test_files_say_what_the_answer_means(self, models_dir):
+        at = upload(page(CLASSIFY), film_jpg=FILM)
+        listed = at.session_state["films"]
+        model = inference.load(models_dir)
+        film = listed.films[listed.chosen].unpacked()
+        case = case_of(film, model, replace(terms_of(model), prevalence=0.2))
+        facts = document.result_document(case, model)
+        ratio = facts["likelihood_ratio"]
+        assert facts["probability_here"] == pytest.approx(ratio / (ratio + 4))
+        assert facts["prevalence"] == 0.2
+        assert facts["probability_after_pretest"] is None
 
     def test_follows_threshold_and_view_without_a_second_inference(
         self, models_dir, inferences
@@ -241,7 +299,7 @@ class TestReading:
         listed = at.session_state["films"]
         film = listed.films[listed.chosen].unpacked()
         model = inference.load(models_dir)
-        makers = exports._film_makers(film, model, 0.4, (0.5, "Inferno"))
+        makers = exports._film_makers(film, model, terms_of(model), (0.5, "Inferno"))
         as_json, as_pdf, report, png, picture = (make() for make in makers)
         assert json.loads(as_json)["film_sha256"] == film.sha256
         assert as_pdf.startswith(b"%PDF")
@@ -278,13 +336,14 @@ class TestReading:
 
     def test_what_is_known_of_the_patient_is_kept_with_the_film(self, models_dir):
         at = upload(page(CLASSIFY), film_jpg=FILM, other_png=BRIGHT)
-        at.number_input[1].set_value(39.2).run()
         listed = at.session_state["films"]
         first = listed.chosen
+        at.number_input(key=f"temperature_celsius_{first}").set_value(39.2).run()
         assert listed.films[first].context.temperature_celsius == 39.2
         at.button(key="next_film").click().run()
         assert at.session_state["films"].chosen != first
-        assert at.number_input[1].value is None
+        second = at.session_state["films"].chosen
+        assert at.number_input(key=f"temperature_celsius_{second}").value is None
 
 
 class TestDicom:

@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 import pytest
-from classify_page import CLASSIFY, page, upload
+from classify_page import CLASSIFY, page, terms_of, upload
 from synthetic_films import as_dicom, as_png, chest_phantom
 from tiny_model import register_tiny_model
 
@@ -151,7 +151,7 @@ class TestExport:
         model = loaders.active_model()
         films = list(listed(at).films.values())
         for _, name, _, make in exports.LIST_FILES:
-            content = exports._made(make, films, model, 0.4, False)
+            content = exports._made(make, films, model, terms_of(model), False)
             assert len(content) > 100, name
             assert b"a.png" not in content
         labels = {button.label for button in at.download_button}

@@ -1,8 +1,9 @@
 """What is known of the patient besides the film: kept with it, never in the score."""
 
+from dataclasses import replace
+
 import streamlit as st
 
-from cxr.reading.cases import Context
 from ui.classify.films import FilmList
 
 # The question, the range and the step of each fact.
@@ -21,10 +22,11 @@ def show_context(listed: FilmList) -> None:
 
     def keep() -> None:
         values = {name: st.session_state.get(f"{name}_{key}") for name in FACTS}
-        listed.set_context(Context(**values))
+        listed.set_context(replace(listed.films[key].context, **values))
 
     with st.expander("Clinical context"):
         st.caption("Kept with the film. It never changes the score.")
+        _ask_before(listed)
         fields = st.grid(2, min_column_width=120)
         for name, (words, low, high, step) in FACTS.items():
             fields.number_input(
@@ -36,3 +38,30 @@ def show_context(listed: FilmList) -> None:
                 key=f"{name}_{key}",
                 on_change=keep,
             )
+
+
+def _ask_before(listed: FilmList) -> None:
+    """Asks how probable pneumonia was before the film."""
+    key = listed.chosen
+    context = listed.films[key].context
+    name, held = f"pretest_{key}", context.pretest_probability
+
+    def keep() -> None:
+        percent = st.session_state.get(name)
+        before = None if percent is None else percent / 100
+        listed.set_context(
+            replace(listed.films[key].context, pretest_probability=before)
+        )
+
+    st.number_input(
+        "Probability before the film, %",
+        0.1,
+        99.9,
+        None if held is None else 100 * held,
+        1.0,
+        format="%.1f",
+        key=name,
+        help="Your own estimate for this patient. The likelihood ratio of the answer "
+        "gives the probability after the film.",
+        on_change=keep,
+    )

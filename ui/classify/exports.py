@@ -17,11 +17,12 @@ from cxr.documents import plain
 from cxr.errors import ImageError
 from cxr.films import display
 from cxr.models.inference import Model
-from cxr.reading import cases
 from cxr.reading.cases import Case
 from cxr.reports import capture, document, pdf, structured, worklist
-from ui import heatmap, thresholds
+from ui import heatmap
 from ui.classify.films import FilmList, ListedFilm
+from ui.classify.meaning import cost_words
+from ui.classify.terms import Terms, case_of, terms
 
 
 class Maker(Protocol):
@@ -67,13 +68,13 @@ def show_export(listed: FilmList, keys: list[str], model: Model) -> None:
         model: that read them.
     """
     films = [listed.films[key] for key in keys]
-    threshold = thresholds.threshold(model.card)
+    at = terms(model.card)
     menu = st.popover("Export", icon=":material/download:")
     with_names = menu.checkbox("With file names", key="export_names", help=NAMES)
     for label, name, mime, make in LIST_FILES:
         menu.download_button(
             label,
-            partial(_made, make, films, model, threshold, with_names),
+            partial(_made, make, films, model, at, with_names),
             file_name=name,
             mime=mime,
             key=f"export_{name}",
@@ -88,7 +89,7 @@ def show_film_export(film: ListedFilm, model: Model) -> None:
 
     The page keeps no DICOM file, so its DICOM documents stand in a study of their own.
     """
-    makers = _film_makers(film, model, thresholds.threshold(model.card), heatmap.look())
+    makers = _film_makers(film, model, terms(model.card), heatmap.look())
     with st.popover("Save this reading", icon=":material/download:"):
         for (label, stem, ending, mime), make in zip(FILM_FILES, makers, strict=True):
             st.download_button(
@@ -104,10 +105,11 @@ def show_film_export(film: ListedFilm, model: Model) -> None:
 
 
 def _film_makers(
-    film: ListedFilm, model: Model, threshold: float, look: tuple[float, str]
+    film: ListedFilm, model: Model, at: Terms, look: tuple[float, str]
 ) -> tuple[Callable[[], bytes], ...]:
     """Returns what makes each of `FILM_FILES`."""
-    case = case_of(film, model, threshold)
+    case = case_of(film, model, at)
+    costs = [cost_words(at).replace("**", "")]
 
     def overlay() -> NDArray[np.uint8]:
         result, picture = film.reading.result, film.reading.picture
@@ -121,7 +123,13 @@ def _film_makers(
         return json.dumps(facts, indent=2, allow_nan=False).encode()
 
     def as_pdf() -> bytes:
-        return pdf.of_film(case, model, time=datetime.now(UTC), overlay=overlay())
+        return pdf.of_film(
+            case,
+            model,
+            time=datetime.now(UTC),
+            overlay=overlay(),
+            costs=costs,
+        )
 
     def as_report() -> bytes:
         return structured.report(case, model, time=datetime.now(UTC))
@@ -135,33 +143,12 @@ def _film_makers(
     return as_json, as_pdf, as_report, as_png, as_picture
 
 
-def case_of(film: ListedFilm, model: Model, threshold: float) -> Case:
-    """Returns the film as a case; the picture is as it is in the film.
-
-    Args:
-        film: listed.
-        model: that read it.
-        threshold: the reader's operating point, `(0, 1)`.
-    """
-    shipped = threshold == model.card.threshold.value
-    return Case(
-        name=film.name,
-        sha256=film.sha256,
-        reading=film.reading,
-        threshold=threshold,
-        threshold_source="shipped" if shipped else "reader",
-        answer=cases.answer(film.reading, model, threshold),
-        review=film.review,
-        context=film.context,
-    )
-
-
 def _made(
     make: Maker,
     films: list[ListedFilm],
     model: Model,
-    threshold: float,
+    at: Terms,
     with_names: bool,
 ) -> bytes:
-    listed = [case_of(film, model, threshold) for film in films]
+    listed = [case_of(film, model, at) for film in films]
     return make(listed, model, with_names=with_names)

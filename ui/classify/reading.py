@@ -3,7 +3,6 @@
 import streamlit as st
 
 from cxr.errors import ImageError
-from cxr.models.cards import Card
 from cxr.models.inference import Model, Prediction
 from cxr.reading.scoring import Reading
 from ui import thresholds, wording
@@ -12,8 +11,9 @@ from ui.classify.decision import show_decision, show_second_opinion
 from ui.classify.exports import show_film_export
 from ui.classify.film_pane import show_film
 from ui.classify.films import FilmList, ListedFilm
+from ui.classify.meaning import show_meaning
 from ui.classify.review import show_review
-from ui.loaders import validation_curve
+from ui.classify.terms import case_of, terms
 
 # The film takes what the panel leaves, and the whole width where that is too little.
 LOOK = """<style>
@@ -55,7 +55,8 @@ def _show_panel(
     show_decision(prediction, model)
     show_review(listed)
     thresholds.show_reader_threshold(model.card)
-    _show_costs(model.card)
+    at = terms(model.card)
+    show_meaning(case_of(film, model, at), at, model.card)
     show_second_opinion(prediction, model.card)
     show_context(listed)
     show_film_export(film, model)
@@ -86,30 +87,6 @@ def _facts(reading: Reading) -> str:
         f"{reading.format}, {reading.width:,} × {reading.height:,} pixels, "
         f"{reading.bits} bits"
     )
-
-
-def _show_costs(card: Card) -> None:
-    curve = validation_curve(card)
-    point = curve.at(thresholds.threshold(card))
-    alarm_rate = point.specificity.through(lambda share: 1 - share)
-    found, found_range = wording.per_thousand(point.sensitivity)
-    alarms, alarms_range = wording.per_thousand(alarm_rate)
-    st.markdown(
-        f"At this threshold **{found}** films with pneumonia are above it "
-        f"({found_range}), and **{alarms}** without ({alarms_range})."
-    )
-    share = 100 * card.calibration.prevalence
-    with st.expander("How was this measured"):
-        st.markdown(
-            f"On {curve.n_positive + curve.n_negative:,} validation films, "
-            f"{curve.n_positive:,} with pneumonia. The shipped threshold, "
-            f"{wording.threshold(card.threshold.value)}, was chosen on the "
-            f"{card.threshold.split} films: {wording.sentence(card.threshold.rule)}"
-        )
-        st.markdown(
-            f"The probability holds where {share:.0f} of 100 films show pneumonia, as "
-            "among the films that it was calibrated on. Where fewer do, it is lower."
-        )
 
 
 def _show_limits(prediction: Prediction, model: Model) -> None:

@@ -1,0 +1,109 @@
+"""The terms on which this session reads films, and a film as a case on them.
+
+It owns what is asked once for all films: the threshold, and the share of pneumonia
+among the reader's patients, which is empty until somebody states it.
+"""
+
+from dataclasses import dataclass
+
+import streamlit as st
+
+from cxr.config import settings
+from cxr.models.cards import Card
+from cxr.models.inference import Model
+from cxr.reading import cases, meaning
+from cxr.reading.cases import Case
+from cxr.reading.meaning import Answers
+from ui import thresholds, wording
+from ui.classify.films import ListedFilm
+from ui.loaders import scores_of_test_films
+
+PREVALENCE = "prevalence_here"  # in percent
+HELP = (
+    "Of 100 patients whose films are read here, how many have pneumonia? Stated once, "
+    "it holds on all films of this session. Without it there is no probability here: "
+    "the share in the films that a model learned from is not yours."
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Terms:
+    """On what terms films are read.
+
+    Attributes:
+        threshold: the reader's, `[0, 1]`.
+        source: whose that is: "shipped", "site" or "reader".
+        prevalence: share of pneumonia here, `(0, 1)`; None until it is stated.
+        answers: how often each answer is given to test films at this threshold; None
+            for a model without test films.
+    """
+
+    threshold: float
+    source: str
+    prevalence: float | None
+    answers: Answers | None
+
+
+def terms(card: Card) -> Terms:
+    """Returns the terms of this session for a model, as they are now."""
+    threshold, scores = thresholds.threshold(card), scores_of_test_films(card)
+    held = st.session_state.get(PREVALENCE, _stated())
+    counted = None
+    if scores is not None:
+        counted = meaning.answers(scores, card.uncertain_band, threshold)
+    return Terms(
+        threshold=threshold,
+        source=thresholds.source(card, threshold),
+        prevalence=None if held is None else held / 100,
+        answers=counted,
+    )
+
+
+def ask_prevalence() -> None:
+    """Asks for the share of pneumonia among the reader's patients."""
+    held = st.session_state.get(PREVALENCE, _stated())
+    label = "Prevalence" if held is None else f"At {wording.percent(held / 100)}"
+    with st.popover(label, type="tertiary", icon=":material/groups:"):
+        st.number_input(
+            "Patients with pneumonia, of 100",
+            0.1,
+            99.9,
+            _stated(),
+            1.0,
+            format="%.1f",
+            key=PREVALENCE,
+            placeholder="not stated",
+            help=HELP,
+            persist_state="session",
+        )
+
+
+def case_of(film: ListedFilm, model: Model, at: Terms) -> Case:
+    """Returns the film as a case; the picture is as it is in the film.
+
+    Args:
+        film: listed.
+        model: that read it.
+        at: the terms on which it is read.
+    """
+    answer = cases.answer(film.reading, model, at.threshold)
+    ratio = None
+    if at.answers is not None and answer != cases.REFUSED:
+        ratio = at.answers.likelihood_ratio(answer)
+    return Case(
+        name=film.name,
+        sha256=film.sha256,
+        reading=film.reading,
+        threshold=at.threshold,
+        threshold_source=at.source,
+        answer=answer,
+        review=film.review,
+        context=film.context,
+        prevalence=at.prevalence,
+        likelihood_ratio=ratio,
+    )
+
+
+def _stated() -> float | None:
+    stated = settings().prevalence
+    return None if stated is None else 100 * stated
