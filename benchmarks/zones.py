@@ -55,8 +55,15 @@ def main() -> None:
     baseline = measured(model, chosen_on)
     tested_on = list(outlined(models_dir, model, options.data_dir, "test"))
     planted = planted_in(model, tested_on)
-    print(f"test: {report(planted, baseline, model)}")
+    tested = report(planted, baseline, model)
+    print(f"test: {tested}")
     if options.write:
+        baseline = dataclasses.replace(
+            baseline,
+            tested=int(tested["films"]),
+            named=int(tested["named"]),
+            right=int(tested["named_right"]),
+        )
         models = zones.baselines().models | {model.sha256: baseline}
         document = dataclasses.asdict(zones.Baselines(models=models))
         documents.replace(zones.BASELINES, document)
@@ -152,6 +159,9 @@ def measured(model: Model, films: list[tuple[np.ndarray, Lungs]]) -> Baseline:
             "those of the planted opacity"
         ),
         split="validation",
+        tested=0,
+        named=0,
+        right=0,
     )
     leads = _leads(planted, baseline)
     baseline = dataclasses.replace(baseline, lead=chosen_lead(leads))

@@ -10,6 +10,8 @@ from cxr.errors import ImageError
 from cxr.evaluation.estimates import Estimate
 from cxr.models.inference import NORMAL, PNEUMONIA, UNCERTAIN, Model
 from cxr.reading.scoring import Reading
+from cxr.reading.stability import Stability
+from cxr.reading.zones import Evidence
 
 ABOVE, BELOW = "above threshold", "below threshold"
 NO_ANSWER, REFUSED = "no answer", "refused"
@@ -67,6 +69,9 @@ class Case:
             `(0, 1)`; None where nobody has stated it.
         likelihood_ratio: of the answer, at this threshold, counted on test films; None
             for a refused film and a model without test films.
+        stability: whether the answer holds under small changes; None before they were
+            tried.
+        evidence: where in the lungs the evidence lies; None before it was asked.
         sample: whether the film is one of the samples that ship.
     """
 
@@ -80,6 +85,8 @@ class Case:
     context: Context = Context()
     prevalence: float | None = None
     likelihood_ratio: Estimate | None = None
+    stability: Stability | None = None
+    evidence: Evidence | None = None
     sample: bool = False
 
 

@@ -126,6 +126,20 @@ def measure(reading: Reading, model: Model, threshold: float) -> Stability:
         raise ValueError("expected a reading with a prediction and a picture")
     own = reading.result.probability
     found = probabilities(reading.picture.astype(np.float32), model)
+    return judged(own, found, model, threshold)
+
+
+def judged(
+    own: float, found: dict[str, float], model: Model, threshold: float
+) -> Stability:
+    """Returns whether an answer holds, from what the changes of its film gave.
+
+    Args:
+        own: the probability of the film itself, `[0, 1]`.
+        found: its probabilities after each change, by the name of the change.
+        model: that read it.
+        threshold: the reader's operating point, `(0, 1)`.
+    """
     answer = model.decide(own, threshold)
     return Stability(
         probabilities=found,

@@ -74,6 +74,9 @@ class Baseline:
         planted: films with a planted opacity that the lead was chosen on.
         rule: how the lead was chosen.
         split: the films all this was measured on.
+        tested: test films with a planted opacity, which nothing was chosen on.
+        named: of them, how many had a zone named.
+        right: of these, how many times it was the planted one.
     """
 
     model_id: str
@@ -84,6 +87,9 @@ class Baseline:
     planted: int
     rule: str
     split: str
+    tested: int
+    named: int
+    right: int
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -52,6 +52,7 @@ def film_facts(case: Case, model: Model) -> dict[str, Any]:
         "refusal": error.code if error else None,
         "refusal_reason": error.message if error else None,
         **_meaning(case),
+        **_trials(case),
         "warnings": list(case.reading.cautions + case.reading.warnings),
         "opinion": review.opinion if review else None,
         "opinion_reason": review.reason if review else None,
@@ -70,6 +71,18 @@ def _meaning(case: Case) -> dict[str, float | None]:
         )
         facts |= _limits(f"probability_{name}", after)
     return facts
+
+
+def _trials(case: Case) -> dict[str, int | float | str | None]:
+    """Returns whether the answer holds, and where its evidence lies."""
+    held, evidence = case.stability, case.evidence
+    return {
+        "stability_same": held.same if held else None,
+        "stability_changes": held.changes if held else None,
+        "stability_low": held.low if held else None,
+        "stability_high": held.high if held else None,
+        "evidence_zone": evidence.zone if evidence else None,
+    }
 
 
 def _limits(name: str, value: Estimate | None) -> dict[str, float | None]:

@@ -164,6 +164,7 @@ def _rows(
         yield "Threshold", _threshold(case, model)
         yield "What it means", _meaning(case)
         yield "What it costs", costs or (_cost(model),)
+        yield "Trials", _trials(case)
     yield "Context", _context(case.context)
     yield "Reader's answer", _review(case)
     sentences = case.reading.cautions + case.reading.warnings
@@ -199,6 +200,18 @@ def _meaning(case: Case) -> tuple[str, ...]:
             after = _estimate(probability_after(prior, ratio))
             sentences.append(f"{where.format(f'{prior:.1%}')}: probability {after}.")
     return tuple(sentences)
+
+
+def _trials(case: Case) -> tuple[str, ...]:
+    sentences = []
+    if (held := case.stability) is not None:
+        sentences.append(
+            f"The answer stays the same in {held.same} of {held.changes} small changes "
+            f"of the film (probability {_share(held.low)} to {_share(held.high)})."
+        )
+    if case.evidence is not None:
+        sentences.append(f"Evidence: {case.evidence.zone}.")
+    return tuple(sentences) or ("None asked for.",)
 
 
 def _cost(model: Model) -> str:

@@ -23,11 +23,11 @@ from cxr.films.film import read_film
 from cxr.governance import promotion
 from cxr.models import cards, heatmap, inference, registry
 from cxr.models.network import Network
-from cxr.reading import meaning
+from cxr.reading import meaning, stability, zones
 from cxr.reports import document
 from ui import frame, wording
-from ui.classify import exports, films, uploads
-from ui.classify.terms import PREVALENCE, case_of
+from ui.classify import exports, films, trials, uploads, worklist
+from ui.classify.terms import PREVALENCE, case_of, stability_of
 
 THRESHOLD = "threshold_tiny-1"
 FILM = as_jpeg(chest_phantom(224, 256, seed=1))
@@ -344,6 +344,81 @@ class TestReading:
         assert at.session_state["films"].chosen != first
         second = at.session_state["films"].chosen
         assert at.number_input(key=f"temperature_celsius_{second}").value is None
+
+
+class TestTrials:
+    def test_whether_the_answer_holds_is_asked_by_a_click(self, models_dir):
+        at = upload(page(CLASSIFY), bright_png=BRIGHT)
+        assert "small changes of the film" not in words(at)
+        at.button(key="ask_stability").click().run()
+        assert not at.exception
+        listed = at.session_state["films"]
+        film = listed.films[listed.chosen]
+        model = inference.load(models_dir)
+        assert not stability_of(film, model, 0.4).flips
+        assert "The answer holds in all 9 small changes" in words(at)
+        facts = document.film_facts(case_of(film, model, terms_of(model)), model)
+        assert (facts["stability_same"], facts["stability_changes"]) == (9, 9)
+
+    def test_near_another_answer_it_is_tried_unasked_and_sorts_the_film_up(
+        self, models_dir, monkeypatch
+    ):
+        model = inference.load(models_dir)
+        margin = stability.Margin(
+            model_id="tiny-1", logits=1.0, films=1, flipping=1, rule="", split=""
+        )
+        margins = stability.Margins(models={model.sha256: margin})
+        monkeypatch.setattr(stability, "margins", lambda: margins)
+        # Brighter ground: a gamma below 1 takes the lower film above the threshold.
+        near = as_png(chest_phantom(256, 256, seed=3) * 0.4 + 55)
+        further = as_png(chest_phantom(256, 256, seed=3) * 0.4 + 58)
+        at = upload(page(CLASSIFY), further_png=further, near_png=near)
+        listed = at.session_state["films"]
+        held = {
+            film.name: stability_of(film, model, 0.4) for film in listed.films.values()
+        }
+        assert all(found is not None and found.flips for found in held.values())
+        assert "**The answer does not hold**" in words(at)
+        by_worst = sorted(held, key=lambda name: -held[name].high)
+        keys = worklist.ordered(listed, model)
+        assert [listed.films[key].name for key in keys] == by_worst
+
+    def test_the_zone_of_the_evidence_is_asked_by_a_click(
+        self, models_dir, monkeypatch
+    ):
+        model = inference.load(models_dir)
+        same, ones = (
+            {cover: dict.fromkeys(zones.ZONES, value) for cover in zones.COVERS}
+            for value in (0.0, 1.0)
+        )
+        measured = zones.Baseline(
+            model_id="tiny-1",
+            mean=same,
+            spread=ones,
+            lead=0.0,
+            films=9,
+            planted=9,
+            rule="",
+            split="",
+            tested=40,
+            named=30,
+            right=27,
+        )
+        known = zones.Baselines(models={model.sha256: measured})
+        monkeypatch.setattr(zones, "baselines", lambda: known)
+        at = upload(page(CLASSIFY), bright_png=BRIGHT)
+        at.button(key="ask_zone").click().run()
+        assert not at.exception
+        listed = at.session_state["films"]
+        found = listed.films[listed.chosen].evidence
+        assert trials.evidence_words(found) in "".join(m.value for m in at.markdown)
+        assert "named in 30, and it was the right one in 27" in (
+            trials.evidence_worth(model)
+        )
+
+    def test_a_model_that_was_never_tried_names_no_zone(self, models_dir):
+        at = upload(page(CLASSIFY), bright_png=BRIGHT)
+        assert "ask_zone" not in {button.key for button in at.button}
 
 
 class TestDicom:

@@ -46,6 +46,9 @@ def baseline(model, lead=1.0):
         planted=9,
         rule="",
         split="",
+        tested=0,
+        named=0,
+        right=0,
     )
 
 

@@ -5,6 +5,7 @@ most `display.SCREEN_EDGE` pixels, compressed, in this session's memory alone.
 """
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import streamlit as st
@@ -14,6 +15,7 @@ from cxr.films import display
 from cxr.models.inference import Model
 from cxr.reading.cases import Context, Review
 from cxr.reading.scoring import Reading
+from cxr.reading.zones import Evidence
 
 MOST_FILMS = 1000
 # Pictures are kept without loss until they take this much, then as JPEG: a thousand
@@ -35,6 +37,9 @@ class ListedFilm:
         packed: the picture as PNG or JPEG; empty if there is none.
         review: the reader's own answer; None before there is one.
         context: what is known of the patient besides the film.
+        changed: the probabilities after small changes of the film, by the change; None
+            before they were tried.
+        evidence: where in the lungs the evidence lies; None before it was asked.
     """
 
     name: str
@@ -44,6 +49,8 @@ class ListedFilm:
     packed: bytes = field(default=b"", repr=False)
     review: Review | None = None
     context: Context = Context()
+    changed: dict[str, float] | None = None
+    evidence: Evidence | None = None
 
     @property
     def refused(self) -> bool:
@@ -111,6 +118,14 @@ class FilmList:
         film = self.films[self.chosen]
         self.films[self.chosen] = replace(film, context=context)
 
+    def set_changed(self, sha256: str, found: dict[str, float]) -> None:
+        """Keeps what small changes of a film gave, with each of its copies."""
+        self._keep(sha256, changed=found)
+
+    def set_evidence(self, sha256: str, found: Evidence) -> None:
+        """Keeps where the evidence of a film lies, with each of its copies."""
+        self._keep(sha256, evidence=found)
+
     def remove(self, key: str) -> None:
         """Takes one film off the list; the list of the last one is empty again."""
         self.kept_bytes -= len(self.films.pop(key).packed)
@@ -123,6 +138,11 @@ class FilmList:
         self.chosen, self.kept_bytes = "", 0
         self.open, self.notice = False, ""
         self.left_out.clear()
+
+    def _keep(self, sha256: str, **found: Any) -> None:
+        for key, film in self.films.items():
+            if film.sha256 == sha256:
+                self.films[key] = replace(film, **found)
 
 
 def session_films(model: Model) -> FilmList:

@@ -14,6 +14,7 @@ from ui.classify.films import FilmList, ListedFilm
 from ui.classify.meaning import show_meaning
 from ui.classify.review import show_review
 from ui.classify.terms import case_of, terms
+from ui.classify.trials import show_trials
 
 # The film takes what the panel leaves, and the whole width where that is too little.
 LOOK = """<style>
@@ -57,6 +58,7 @@ def _show_panel(
     thresholds.show_reader_threshold(model.card)
     at = terms(model.card)
     show_meaning(case_of(film, model, at), at, model.card)
+    show_trials(listed, film, model, at)
     show_second_opinion(prediction, model.card)
     show_context(listed)
     show_film_export(film, model)

@@ -9,11 +9,13 @@ from dataclasses import dataclass
 import streamlit as st
 
 from cxr.config import settings
+from cxr.errors import ImageError
 from cxr.models.cards import Card
 from cxr.models.inference import Model
-from cxr.reading import cases, meaning
+from cxr.reading import cases, meaning, stability
 from cxr.reading.cases import Case
 from cxr.reading.meaning import Answers
+from cxr.reading.stability import Stability
 from ui import thresholds, wording
 from ui.classify.films import ListedFilm
 from ui.loaders import scores_of_test_films
@@ -78,6 +80,20 @@ def ask_prevalence() -> None:
         )
 
 
+def stability_of(film: ListedFilm, model: Model, threshold: float) -> Stability | None:
+    """Returns whether a film's answer holds; None before its changes were tried.
+
+    Args:
+        film: listed.
+        model: that read it.
+        threshold: the reader's, `[0, 1]`.
+    """
+    result = film.reading.result
+    if isinstance(result, ImageError) or film.changed is None:
+        return None
+    return stability.judged(result.probability, film.changed, model, threshold)
+
+
 def case_of(film: ListedFilm, model: Model, at: Terms) -> Case:
     """Returns the film as a case; the picture is as it is in the film.
 
@@ -101,6 +117,8 @@ def case_of(film: ListedFilm, model: Model, at: Terms) -> Case:
         context=film.context,
         prevalence=at.prevalence,
         likelihood_ratio=ratio,
+        stability=stability_of(film, model, at.threshold),
+        evidence=film.evidence,
     )
 
 

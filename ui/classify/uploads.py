@@ -25,6 +25,7 @@ from ui.classify.films import (
     ListedFilm,
     remember,
 )
+from ui.classify.trials import TRIED_AT_ONCE, try_if_near
 from ui.classify.worklist import ordered, row
 from ui.loaders import decoder_pool, lung_network
 from ui.wording import escaped, file_name
@@ -73,7 +74,7 @@ def add_films(listed: FilmList, model: Model) -> None:
     for file in files:
         release(file)
     new = set(read)
-    listed.chosen = next((k for k in ordered(listed) if k in new), listed.chosen)
+    listed.chosen = next((k for k in ordered(listed, model) if k in new), listed.chosen)
     _close(listed)
     st.rerun()
 
@@ -177,7 +178,10 @@ def _read(listed: FilmList, files: list[UploadedFile], model: Model) -> list[str
         _end_if_stopped(listed, batch)
         if listed.full:
             break
-        listed.add(key, upload.listed(reading))
+        film = upload.listed(reading)
+        listed.add(key, film)
+        if len(listed.films) <= TRIED_AT_ONCE:
+            try_if_near(listed, film, model, threshold)
         release(upload.file)
         new.append(key)
         if len(new) > DRAWN_ONE_BY_ONE and len(new) % DRAWN_EVERY:
@@ -185,7 +189,7 @@ def _read(listed: FilmList, files: list[UploadedFile], model: Model) -> list[str
         progress.progress(len(new) / total, f"Reading films: {len(new)} of {total}")
         if total > 1:
             read = set(new)
-            urgent = [key for key in ordered(listed) if key in read]
+            urgent = [key for key in ordered(listed, model) if key in read]
             lines = [row(listed.films[key], model, threshold) for key in urgent]
             rows.markdown("  \n".join(lines[:ROWS_WHILE_READING]))
     for file in files:

@@ -16,6 +16,7 @@ from ui import thresholds
 from ui.classify import browser, keyboard
 from ui.classify.exports import show_export
 from ui.classify.films import FilmList, ListedFilm, remember
+from ui.classify.terms import stability_of
 from ui.wording import REFUSED, VERDICTS, escaped, probability
 
 ROWS = 50
@@ -126,20 +127,28 @@ def counts(listed: FilmList, model: Model) -> str:
     return " · ".join(words + [f"{count:,} {word}" for count, word in parts if count])
 
 
-def ordered(listed: FilmList, sort: str = URGENCY) -> list[str]:
+def ordered(listed: FilmList, model: Model, sort: str = URGENCY) -> list[str]:
     """Returns the uploads in an order of the list.
 
     The most urgent first is by probability, the refused ones last: above the threshold,
-    no answer, below it, wherever the threshold is.
+    no answer, below it, wherever the threshold is. A film whose answer does not hold
+    counts by the highest probability that a small change gave it.
 
     Args:
         listed: the films of the session.
+        model: that read them.
         sort: one of `SORTS`.
     """
+    threshold = thresholds.threshold(model.card)
 
     def urgency(key: str) -> float:
-        result = listed.films[key].reading.result
-        return 1.0 if isinstance(result, ImageError) else -result.probability
+        film = listed.films[key]
+        if isinstance(film.reading.result, ImageError):
+            return 1.0
+        held = stability_of(film, model, threshold)
+        if held is not None and held.flips:
+            return -held.high
+        return -film.reading.result.probability
 
     if sort == UPLOAD:
         return list(listed.films)
@@ -154,7 +163,7 @@ def shown(listed: FilmList, model: Model) -> list[str]:
     The chosen film stays until another one is chosen: a film that is reviewed under
     "Not reviewed" does not go away under the reader's eyes.
     """
-    keys = ordered(listed, st.session_state.get(SORT) or URGENCY)
+    keys = ordered(listed, model, st.session_state.get(SORT) or URGENCY)
     fits = _filter(model)
     return [key for key in keys if key == listed.chosen or fits(listed.films[key])]
 
@@ -175,7 +184,10 @@ def row(film: ListedFilm, model: Model, threshold: float) -> str:
         return f":{REFUSED.colour}[{REFUSED.icon} {reason}] {name}{mark}"
     value = result.probability
     verdict = VERDICTS[model.decide(value, threshold)]
-    return f":{verdict.colour}[{verdict.icon} **{probability(value)}**] {name}{mark}"
+    held = stability_of(film, model, threshold)
+    turned = " :violet[:material/swap_vert:]" if held and held.flips else ""
+    shown = f":{verdict.colour}[{verdict.icon} **{probability(value)}**]"
+    return f"{shown}{turned} {name}{mark}"
 
 
 def _filter(model: Model) -> Callable[[ListedFilm], bool]:
