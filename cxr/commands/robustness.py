@@ -3,12 +3,16 @@
 import logging
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from cxr.commands import answers
 from cxr.commands.answers import DONE, DONE_WITH_REFUSALS, json_option, write
 from cxr.config import settings
+
+if TYPE_CHECKING:
+    from cxr.robustness.heatmaps import HeatmapReport
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +46,9 @@ logger = logging.getLogger(__name__)
     help="At most so many, chosen by their hashes.",
 )
 @click.option("--seed", type=int, default=0, show_default=True)
+@click.option(
+    "--onto-card", is_flag=True, help="Put what the heat map is worth on the card."
+)
 @json_option
 def robustness(
     data: Path,
@@ -52,6 +59,7 @@ def robustness(
     all_twins: bool,
     films: int | None,
     seed: int,
+    onto_card: bool,
     as_json: bool,
 ) -> int:
     """Put a model through shifts, markers, strata, style, twins and its heat map.
@@ -89,8 +97,27 @@ def robustness(
         seed=seed,
         progress=lambda part, done, of: logger.info("%s %d of %d", part, done, of),
     )
+    if onto_card:
+        _put_onto_card(report.heatmap, loaded.card.model_id, split or "all films")
     write(asdict(report) if as_json else tables.in_words(report))
     return DONE if report.passed else DONE_WITH_REFUSALS
+
+
+def _put_onto_card(report: "HeatmapReport | None", model_id: str, split: str) -> None:
+    from cxr.governance import measurements
+    from cxr.records import audit
+    from cxr.robustness import heatmaps
+
+    if report is None:
+        raise answers.wrong_use("The heat map was not measured: nothing for the card.")
+    where = settings()
+    measurements.put_heatmap_worth(
+        where.models_dir,
+        where.records_dir,
+        model_id,
+        heatmaps.worth(report, split),
+        actor=audit.operating_system_user(),
+    )
 
 
 def _parts(

@@ -22,7 +22,7 @@ from cxr.records.audit import Entry
 PROMOTED, ACTIVATED, ROLLED_BACK = "promote", "activate", "roll back"
 IMPORTED, EXPORTED, FAILED = "import", "export", "switch failed"
 INSTALLED = "install lungs"
-JOINED = "ensemble"
+JOINED, MEASURED = "ensemble", "measure"
 SWITCHES = (PROMOTED, ACTIVATED, ROLLED_BACK)
 CARDS = "cards"  # in the row that begins a new trail: hashes by model id
 
@@ -136,7 +136,7 @@ def trusted_card(records_dir: Path, model_id: str) -> Entry | None:
     Raises:
         CxrError: the audit trail can't be read.
     """
-    actions = (*SWITCHES, IMPORTED, JOINED, INSTALLED, audit.RESTARTED)
+    actions = (*SWITCHES, IMPORTED, JOINED, MEASURED, INSTALLED, audit.RESTARTED)
     for entry in audit.entries(records_dir, actions=actions):
         if _recorded_sha256(entry, model_id) is not None:
             return entry
@@ -210,6 +210,9 @@ def _changed(
 ) -> str:
     """Returns how a card differs from the one recorded or shipped; empty if it fits."""
     sha256 = registry.card_sha256(models_dir, model_id)
+    if sha256 == pin:
+        # A new version of the app may ship a model with more on its card.
+        return ""
     entry = trusted_card(records_dir, model_id)
     if entry is not None:
         if _recorded_sha256(entry, model_id) == sha256:
@@ -218,7 +221,7 @@ def _changed(
             f"The card is not the one recorded on {entry.time[:10]} ({entry.action} by "
             f"{entry.actor}): it was changed since."
         )
-    if pin not in (None, sha256):
+    if pin is not None:
         return "The card is not the one that shipped: it was changed since."
     return ""
 

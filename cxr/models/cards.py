@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 
 from cxr.evaluation.calibration import Scaling
+from cxr.evaluation.estimates import Estimate
 from cxr.evaluation.summary import Evaluation
 from cxr.films.tones import StandardTone
 from cxr.models.scores import SCORES, SPLIT
@@ -140,6 +141,31 @@ class Member:
 
 
 @dataclass(frozen=True, kw_only=True)
+class HeatmapWorth:
+    """How faithful a model's heat map is, beside two rankings that know nothing.
+
+    The cells of films above the threshold are replaced by those of a film that is
+    taken for normal, in the order of a ranking; the earlier the probability falls, the
+    better the ranking (deletion).
+
+    Attributes:
+        films: that it was measured on.
+        split: which films those are.
+        over_random: by how much more of the curve's area the heat map makes the
+            probability fall than a random order does, `[-1, 1]`; above 0 is better.
+        over_centre: likewise, than going from the middle of the film outwards.
+
+    Reference:
+        Petsiuk, Das and Saenko, BMVC 2018 (deletion), arXiv 1806.07421.
+    """
+
+    films: int
+    split: str
+    over_random: Estimate
+    over_centre: Estimate
+
+
+@dataclass(frozen=True, kw_only=True)
 class Card:
     """Everything about a model that isn't weights.
 
@@ -173,6 +199,7 @@ class Card:
         members: of an ensemble, which has no network of its own; else none.
         tone: towards which films are moved before the network sees them; None where
             it takes them as they are, and for an ensemble, whose members have theirs.
+        heatmap_worth: how faithful the heat map is; None where it was not measured.
     """
 
     model_id: str
@@ -201,6 +228,7 @@ class Card:
     calibration_rule: str = ""
     members: tuple[Member, ...] = ()
     tone: StandardTone | None = None
+    heatmap_worth: HeatmapWorth | None = None
 
     @property
     def weights_sha256(self) -> str:

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from cxr.evaluation.estimates import Estimate
 from cxr.films import changes
 from cxr.models import heatmap
+from cxr.models.cards import HeatmapWorth
 from cxr.robustness import letters
 from cxr.robustness.films import FilmSet
 from cxr.robustness.measures import mean_estimate
@@ -171,6 +172,22 @@ def measure(
         ends.append((float(falling[0]), float(falling[-1])))
         progress(row + 1, len(films))
     return _report(subject, films, maps, areas, ends, steps, substitute)
+
+
+def worth(report: HeatmapReport, split: str) -> HeatmapWorth:
+    """Returns what a card holds of a report.
+
+    Args:
+        report: as `measure` returns it.
+        split: which films it was measured on.
+    """
+    over = {item.over: item.deletion for item in report.advantages}
+    return HeatmapWorth(
+        films=report.n,
+        split=split,
+        over_random=over[RANDOM],
+        over_centre=over[CENTRE],
+    )
 
 
 def curves(

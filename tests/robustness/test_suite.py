@@ -12,7 +12,7 @@ from cxr import documents
 from cxr.__main__ import main
 from cxr.errors import DatasetError
 from cxr.evaluation.calibration import PlattScaling
-from cxr.models import inference
+from cxr.models import inference, registry
 from cxr.robustness import (
     films,
     heatmaps,
@@ -289,6 +289,15 @@ def test_curves_follow_a_scorer_that_looks_at_one_cell():
     assert heatmaps.area(rising) < 0.1
 
 
+def test_a_card_gets_the_deletion_against_both_other_rankings():
+    report = heatmaps.measure(SUBJECT, some_films())
+    found = heatmaps.worth(report, "test")
+    assert (found.films, found.split) == (report.n, "test")
+    by_name = {item.over: item.deletion for item in report.advantages}
+    assert found.over_random == by_name[heatmaps.RANDOM]
+    assert found.over_centre == by_name[heatmaps.CENTRE]
+
+
 def test_the_area_is_that_of_trapezoids():
     assert heatmaps.area(np.array([1.0, 0.5, 0.0])) == pytest.approx(0.5)
     assert heatmaps.area(np.array([1.0, 1.0, 0.0])) == pytest.approx(0.75)
@@ -387,6 +396,24 @@ def test_the_command_writes_one_document(served, capsys):
 def test_the_command_writes_tables(served, capsys):
     assert main(["robustness", "--data", str(served), "--suite", "markers"]) == 0
     assert "MARKERS" in capsys.readouterr().out
+
+
+def test_the_command_puts_the_worth_of_the_heat_map_on_the_card(
+    served, capsys, monkeypatch, tmp_path
+):
+    monkeypatch.setenv("CXR_RECORDS_DIR", str(tmp_path / "records"))
+    report = heatmaps.measure(SUBJECT, some_films())
+    monkeypatch.setattr(heatmaps, "measure", lambda *_, **__: report)
+    arguments = ["robustness", "--data", str(served), "--suite", "heatmap"]
+    main([*arguments, "--onto-card"])
+    card = registry.read_card(tmp_path / "models", "tiny-1")
+    assert card.heatmap_worth == heatmaps.worth(report, "all films")
+
+
+def test_a_heat_map_that_was_not_measured_is_not_put_on_a_card(served, capsys):
+    arguments = ["robustness", "--data", str(served), "--suite", "markers"]
+    assert main([*arguments, "--onto-card"]) == 2
+    assert "The heat map was not measured" in capsys.readouterr().err
 
 
 def test_the_exit_code_says_whether_every_bar_is_reached(served, capsys, monkeypatch):

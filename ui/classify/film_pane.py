@@ -104,7 +104,7 @@ def _heated(
     heat = heatmap.heat_of(shown, prediction, model.card)
     with place.popover("Colours", icon=":material/palette:"):
         look = heatmap.choose_look(st.container())
-    words = f"{heatmap.caption(heat)}. {heatmap.MEANING}"
+    words = f"{heatmap.caption(heat)}. {heatmap.MEANING} {heatmap.worth(model.card)}"
     return heatmap.overlay(shown, heat, *look), words
 
 

@@ -185,7 +185,7 @@ def _show_picture(source: Source, row: int) -> None:
         width="stretch",
         alt="The heat map",
     )
-    st.caption(heatmap.MEANING)
+    st.caption(f"{heatmap.MEANING} {heatmap.worth(source.card)}")
 
 
 def _index(source: Source) -> FilmIndex | None:
