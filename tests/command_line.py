@@ -19,7 +19,7 @@ CLASSIFY_KEYS = [
     "reason",
     "eligible",
     "probability",
-    "decision",
+    "answer",
     "threshold",
     "model_id",
     "model_sha256",

@@ -104,6 +104,8 @@ def _films_at(paths: Sequence[Path]) -> Iterator[Path]:
 
 
 def _line(path: Path, reading: Any, model: Any, threshold: float) -> dict[str, Any]:
+    from cxr.reading import cases
+
     result = reading.result
     refused = isinstance(result, ImageError)
     return {
@@ -113,7 +115,7 @@ def _line(path: Path, reading: Any, model: Any, threshold: float) -> dict[str, A
         "reason": result.message if refused else None,
         "eligible": reading.eligible,
         "probability": None if refused else result.probability,
-        "decision": None if refused else model.decide(result.probability, threshold),
+        "answer": cases.answer(reading, model, threshold),
         "threshold": threshold,
         "model_id": model.card.model_id,
         "model_sha256": model.sha256,
@@ -145,7 +147,7 @@ def _in_words(line: dict[str, Any]) -> str:
         return f"{file}: refused, {printable(line['reason'])}"
     notes = "".join(f" {printable(warning)}" for warning in line["warnings"])
     return (
-        f"{file}: {line['decision']}, probability {line['probability']:.3f}, "
+        f"{file}: {line['answer']}, probability {line['probability']:.3f}, "
         f"threshold {line['threshold']:.3f}.{_held(line.get('stability'))}"
         f"{_lies(line.get('evidence'))}{notes}"
     )

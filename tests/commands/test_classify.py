@@ -34,7 +34,7 @@ class TestClassify:
             "reason": None,
             "eligible": True,
             "probability": 0,
-            "decision": "PNEUMONIA",
+            "answer": "above threshold",
             "threshold": 0.4,
             "model_id": "tiny-1",
             "model_sha256": card.files[cards.NETWORK_WEIGHTS].sha256,
@@ -59,7 +59,7 @@ class TestClassify:
         code, out, _ = run("classify", path, "--json")
         line = strict(out)
         assert (code, line["code"], line["eligible"]) == (1, reason, False)
-        assert line["probability"] is line["decision"] is None
+        assert (line["probability"], line["answer"]) == (None, "refused")
 
     def test_what_is_no_frontal_chest_film_gets_no_score(self, run, tmp_path):
         white = np.clip(chest_phantom() * 0.1 + 236, 0, 255)
@@ -119,6 +119,9 @@ class TestClassify:
             planted=9,
             rule="made up",
             split="validation",
+            tested=9,
+            named=5,
+            right=4,
         )
         measured = zones.Baselines(models={card.weights_sha256: known})
         monkeypatch.setattr(zones, "baselines", lambda: measured)
@@ -156,7 +159,8 @@ class TestClassify:
         )
         lines = [strict(line) for line in out.splitlines()]
         assert code == 1
-        assert [line["decision"] for line in lines] == ["NORMAL", None, "UNCERTAIN"]
+        answers = [line["answer"] for line in lines]
+        assert answers == ["below threshold", "refused", "no answer"]
         refused = lines[1]
         assert list(refused) == CLASSIFY_KEYS
         assert refused["status"] == "refused" and refused["code"] == "not-an-image"
@@ -204,15 +208,16 @@ class TestClassify:
         assert [line["code"] for line in lines] == ["not-opened", None]
 
     @pytest.mark.parametrize(
-        "threshold, decision", [("0.001", "PNEUMONIA"), ("0.999", "NORMAL")]
+        "threshold, answer",
+        [("0.001", "above threshold"), ("0.999", "below threshold")],
     )
-    def test_the_readers_threshold_decides(self, run, tmp_path, threshold, decision):
+    def test_the_readers_threshold_decides(self, run, tmp_path, threshold, answer):
         (tmp_path / "film.png").write_bytes(film_of(110))
         path = tmp_path / "film.png"
         _, out, _ = run("classify", path, "--threshold", threshold, "--json")
         line = strict(out)
         assert line["threshold"] == float(threshold)
-        assert line["decision"] == decision
+        assert line["answer"] == answer
 
     @pytest.mark.parametrize("threshold", ["0", "1", "nan", "-0.5", "2", "inf", "half"])
     def test_a_threshold_that_is_none_is_wrong_use(self, run, threshold):
@@ -256,7 +261,9 @@ class TestClassify:
         code, out, _ = run("classify", tmp_path / "a.png", tmp_path / "b.png")
         scored, refused = out.splitlines()
         assert code == 1
-        assert "PNEUMONIA, probability 0.9" in scored and "threshold 0.400" in scored
+        assert (
+            "above threshold, probability 0.9" in scored and "threshold 0.400" in scored
+        )
         assert refused.endswith("refused, The file is empty. Export the film again.")
 
     def test_a_network_that_gives_no_number_is_a_refusal_and_never_normal(
@@ -271,4 +278,4 @@ class TestClassify:
         line = strict(out)
         assert code == 1
         assert (line["status"], line["code"]) == ("refused", "not-scored")
-        assert line["decision"] is None and line["probability"] is None
+        assert line["answer"] == "refused" and line["probability"] is None

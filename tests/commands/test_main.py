@@ -53,10 +53,10 @@ class TestProgram:
         done = run_apart("classify", films, "--json", models_dir=models_dir)
         lines = [strict(line) for line in done.stdout.splitlines()]
         assert done.returncode == 1
-        assert [(line["decision"], line["code"]) for line in lines] == [
-            ("PNEUMONIA", None),
-            (None, "incomplete"),
-            ("NORMAL", None),
+        assert [(line["answer"], line["code"]) for line in lines] == [
+            ("above threshold", None),
+            ("refused", "incomplete"),
+            ("below threshold", None),
         ]
         assert done.stderr == ""
 
