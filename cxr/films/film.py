@@ -225,6 +225,7 @@ def _read_picture(data: bytes) -> Film:
             picture, damaged = png_picture(data)
         else:
             picture = jpeg_picture(data)
+        image: Image.Image
         image = Image.open(io.BytesIO(picture), formats=("PNG", "JPEG"))
         check_dimensions(image.height, image.width)
         bits = _check_png(data) if is_png else 8
@@ -233,14 +234,12 @@ def _read_picture(data: bytes) -> Film:
             raise refusal("multi-frame", frames=frames)
         method, unread = turn(image)
     cautions: tuple[str, ...] = ()
-    grey: Image.Image | None = None
-    if not is_png:
-        # Before all of it is decoded: thousands of scans take seconds.
-        luminance = scans.check(picture)
-        cautions = luminance.cautions
-        if image.mode == "L":  # the same pixels as Pillow's, decoded once
-            grey = Image.fromarray(luminance.pixels)
-    grey = grey or _grey(image)
+    if image.mode in ("L", "RGB") and not is_png:
+        # The same pixels as Pillow's; thousands of scans, which would take seconds, are
+        # refused before one is decoded.
+        decoded = scans.check(picture, colour=image.mode == "RGB")
+        image, cautions = Image.fromarray(decoded.pixels), decoded.cautions
+    grey = _grey(image)
     if method is not None:
         grey = grey.transpose(method)
     return Film(
@@ -270,7 +269,8 @@ def _grey(image: Image.Image) -> Image.Image:
     if image.has_transparency_data:
         image = _opaque(image)
     if image.mode != "L":
-        image = image.convert("RGB")
+        if image.mode != "RGB":
+            image = image.convert("RGB")
         sample = (max(1, image.width // 2), max(1, image.height // 2))
         check_grey(np.asarray(image.resize(sample, Image.Resampling.NEAREST)))
     return image.convert("L")

@@ -25,11 +25,12 @@ METADATA = {0xFE, *range(0xE1, 0xEE), 0xEF}  # all but JFIF's and Adobe's, on co
 
 
 @dataclass(frozen=True, kw_only=True)
-class Luminance:
-    """The decoded luminance of a JPEG whose scans are all there.
+class Decoded:
+    """The pixels of a JPEG whose scans are all there.
 
     Attributes:
-        pixels: `uint8`, shape `(height, width)`, as coded: not turned.
+        pixels: `uint8`, shape `(height, width)`, or `(height, width, 3)` in RGB; as
+            coded: not turned.
         cautions: a sentence if it may be damaged all the same.
     """
 
@@ -37,14 +38,12 @@ class Luminance:
     cautions: tuple[str, ...] = ()
 
 
-def check(data: bytes) -> Luminance:
-    """Makes sure that every scan of a baseline or progressive JPEG is there and sound.
+def check(data: bytes, *, colour: bool = False) -> Decoded:
+    """Decodes a baseline or progressive JPEG whose scans are all there and sound.
 
     Args:
         data: the stream from its start marker on; what follows its end is ignored.
-
-    Returns:
-        The picture without its colour; of a grey film all there is.
+        colour: whether its colour is asked for, as RGB, or its luminance alone.
 
     Raises:
         ImageError: `too-many-scans`, `incomplete`, or `unreadable` if coded pixels are
@@ -54,13 +53,17 @@ def check(data: bytes) -> Luminance:
     """
     picture, has_zeros = _checked(data)
     try:
-        # Luminance alone: colour is refused in any case, and grey has nothing else.
-        pixels = simplejpeg.decode_jpeg(picture, "GRAY", strict=True)[..., 0]
+        space = "RGB" if colour else "GRAY"
+        pixels = simplejpeg.decode_jpeg(picture, space, strict=True)
     except ValueError as error:
         cut = "premature" in str(error).lower()
         raise refusal("incomplete" if cut else "unreadable") from error
-    doubtful = has_zeros or damage.has_step(pixels)
-    return Luminance(pixels=pixels, cautions=(damage.DOUBTFUL,) if doubtful else ())
+    # Green is next to luminance, and equal to it in a grey film saved in colour.
+    luminance = pixels[..., 1 if colour else 0]
+    doubtful = has_zeros or damage.has_step(luminance)
+    if not colour:
+        pixels = luminance
+    return Decoded(pixels=pixels, cautions=(damage.DOUBTFUL,) if doubtful else ())
 
 
 def _checked(data: bytes) -> tuple[bytes, bool]:
