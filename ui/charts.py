@@ -158,6 +158,9 @@ def faded(colour: str, opacity: float) -> str:
     return f"rgba({red},{green},{blue},{opacity})"
 
 
+NARROW_ZONE, LABEL_WIDTH = 0.05, 0.25  # shares of the scale
+
+
 def probability_scale(
     probability: float,
     *,
@@ -196,6 +199,10 @@ def probability_scale(
         scale, probability, f"<b>{wording.probability(probability, threshold)}</b>", 1
     )
     _label(scale, threshold, f"threshold {wording.threshold(threshold)}", -1)
+    middle = (band[0] + band[1]) / 2
+    # A film in the zone has its own figure there, and its answer says the rest.
+    if band[1] - band[0] > NARROW_ZONE and abs(probability - middle) > LABEL_WIDTH:
+        _label(scale, middle, "no answer", 1)
     scale.update_annotations(font_color=ink)
     scale.update_xaxes(range=[-0.09, 1.09], visible=False)
     scale.update_yaxes(range=[-1.9, 1.9], visible=False)
