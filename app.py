@@ -9,32 +9,24 @@ from streamlit.starlette import App
 from ui import server
 from ui.errors import show_errors
 from ui.frame import frame
-from ui.home import show_limits, show_model_tiles, show_purpose
+from ui.home import show_limits, show_start, show_worth
 from ui.loaders import active_card
+from ui.samples import show_source
 
 
 def home() -> None:
-    """Shows what this is and is not, the active model, where to go."""
+    """Shows what this is and is not, where to begin, what the model is worth."""
     with show_errors():
-        frame("Pneumonia on chest X-rays")
-
-        st.markdown(
-            "Drop a chest film and see whether a network would call it pneumonia, how "
-            "sure it is, which region made it say so, and what the chosen threshold "
-            "misses. It stands beside a reader who decides. It never decides, and it "
-            "is not a medical device."
-        )
-        st.page_link(
-            "pages/1_Classify.py", label="Classify films", icon=":material/radiology:"
-        )
+        frame("Pneumonia on chest X-rays", narrow=True)
 
         card = active_card()
-        show_model_tiles(card)
+        show_start()
         columns = st.grid(2, min_column_width=320, gap="large")
         with columns.cell():
-            show_purpose(card)
+            show_worth(card)
         with columns.cell():
             show_limits(card)
+        show_source()
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from ui.classify.worklist import choose_film
 from ui.errors import show_errors
 from ui.frame import frame
 from ui.loaders import active_model
+from ui.samples import show_source
 
 with show_errors():
     frame("Classify", narrow=True)
@@ -30,6 +31,7 @@ with show_errors():
             "Frontal chest films only; anything else is refused. Films stay in the "
             "memory of this session and are never stored."
         )
+        show_source()
         st.stop()
 
     film = choose_film(listed, model, beside)

@@ -1,55 +1,115 @@
-"""What a model's card says, for readers. Every number is the card's."""
+"""Home: where to begin, and what the active model is worth in a reader's words.
+
+Every number is the card's or counted in the model's stored scores, on the patients that
+were held out for its test.
+"""
 
 import streamlit as st
 
+from cxr.evaluation.summary import Evaluation
 from cxr.models.cards import Card
-from ui.wording import INTERVAL, escaped, figure, interval, sentence, threshold
+from cxr.reading import meaning
+from cxr.reading.cases import NO_ANSWER
+from ui import samples
+from ui.loaders import scores_of_test_films
+from ui.wording import escaped, patients, per_thousand, sentence, threshold
+
+CLASSIFY = "pages/1_Classify.py"
+IS_NOT = (
+    "It is not a medical device and gives no diagnosis. It never decides, and it looks "
+    "for nothing but pneumonia."
+)
+LOOK = """<style>
+.st-key-purpose {max-width: 46rem}
+.st-key-purpose > div:first-child p {font-size: 1.35rem; line-height: 1.45}
+</style>"""
 
 
-def show_model_tiles(card: Card) -> None:
-    """Shows a model's figures on the patients that were held out for its test."""
-    st.subheader(f"Active model {escaped(card.model_id)}", anchor=False)
+def show_start() -> None:
+    """Shows what the app does in one sentence, and the two ways to begin."""
+    st.html(LOOK)
+    with st.container(key="purpose"):
+        st.markdown(
+            "Drop a chest film and see whether a network would call it pneumonia, how "
+            "sure it is, and what that rests on; you decide."
+        )
+        ways = st.container(horizontal=True, vertical_alignment="center")
+        classify = ways.button(
+            "Classify films",
+            key="classify_films",
+            icon=":material/radiology:",
+            type="primary",
+        )
+        sample = samples.offer(ways, key="try_samples_at_home")
+        st.markdown(IS_NOT)
+    if classify or sample:
+        st.switch_page(CLASSIFY)
+
+
+def show_worth(card: Card) -> None:
+    """Shows how many films a model finds and how many it calls without need."""
+    st.subheader("What the model is worth", anchor=False)
     test = card.metrics.get("test")
     if test is None:
         st.warning("Its card holds no test figures: what it is worth is not known.")
         return
-    tiles = {
-        "AUC": test.auc,
-        "Sensitivity": test.sensitivity,
-        "Specificity": test.specificity,
-        "Calibration error": test.ece,
-    }
-    grid = st.grid(4, min_column_width=190, border=True)
-    for label, estimate in tiles.items():
+    alarm_rate = test.specificity.through(lambda share: 1 - share)
+    grid = st.grid(2, min_column_width=220, border=True)
+    for label, rate, of in (
+        ("Finds", test.sensitivity, "films with pneumonia"),
+        ("False alarms", alarm_rate, "films without pneumonia"),
+    ):
+        number, limits = per_thousand(rate)
         with grid.cell():
-            st.metric(label, figure(estimate))
-            st.caption(f"{INTERVAL} {interval(estimate)}")
-    patients = f" of {test.n_patients:,} patients" if test.n_patients else ""
-    st.caption(
-        f"Measured on {test.n:,} test films{patients}, {test.n_positive:,} with "
-        "pneumonia, held out from training, from every choice and from calibration. "
-        "Sensitivity and specificity are those at the shipped threshold, "
-        f"{threshold(card.threshold.value)}, chosen on the {card.threshold.split} "
-        f"films: {sentence(card.threshold.rule)} Calibration error (ECE) is how far "
-        "the probabilities are, on average, from the shares of ill patients."
-    )
-
-
-def show_purpose(card: Card) -> None:
-    """Shows what a model is for and what it was made from."""
-    st.subheader("Made for", anchor=False)
-    st.markdown(escaped(card.intended_use))
-    st.markdown(f"**Population.** {sentence(card.population)}")
-    films, patients = sum(card.data.films.values()), sum(card.data.patients.values())
-    st.markdown(
-        f"**Films.** {films:,} of {patients:,} patients. "
-        f"{escaped(card.data.name)}, {escaped(card.data.licence)}."
-    )
-    st.caption(escaped(card.data.source))
-    st.markdown(f"**Network.** {escaped(card.architecture)}. {sentence(card.backbone)}")
+            st.metric(label, number)
+            st.caption(f"{of}  \n{limits}")
+    _show_no_answer(card)
+    st.markdown(f"Learned from: {sentence(card.population)}")
+    _show_measurement(card, test)
 
 
 def show_limits(card: Card) -> None:
     """Shows what a model can't do."""
     st.subheader("What it can't tell", anchor=False)
     st.markdown("\n".join(f"- {escaped(limit)}" for limit in card.limits))
+
+
+def _show_no_answer(card: Card) -> None:
+    """Shows how many of the test films are left to the reader."""
+    scores = scores_of_test_films(card)
+    if scores is None:
+        return
+    counted = meaning.answers(scores, card.uncertain_band, card.threshold.value)
+    ill, well = (
+        patients(kind[NO_ANSWER].through(lambda share: 1000 * share))
+        for kind in (counted.ill, counted.well)
+    )
+    st.markdown(
+        "Near the threshold it gives no answer and leaves the film to the reader: "
+        f"{ill} of 1,000 films with pneumonia, {well} of 1,000 without."
+    )
+
+
+def _show_measurement(card: Card, test: Evaluation) -> None:
+    """Shows, on request, on which films the figures were measured, and at what."""
+    of_patients = f" of {test.n_patients:,} patients" if test.n_patients else ""
+    films = sum(card.data.films.values())
+    with st.expander("How was this measured"):
+        st.markdown(
+            f"On {test.n:,} test films{of_patients}, {test.n_positive:,} with "
+            "pneumonia; intervals are for 95 %. The model learned nothing from them, "
+            "and the value of the threshold was not chosen on them. They come from the "
+            "same source as the films that it learned from, which is the easy case."
+        )
+        st.markdown(
+            "A film counts as found if it is at or above the shipped threshold, "
+            f"{threshold(card.threshold.value)}, chosen on the {card.threshold.split} "
+            f"films: {sentence(card.threshold.rule)} A film in the zone without an "
+            "answer counts by the side of the threshold on which it lies."
+        )
+        st.markdown(
+            f"{films:,} films in all: {escaped(card.data.name)}, "
+            f"{escaped(card.data.licence)}. {sentence(card.data.source)}"
+        )
+        st.page_link("pages/2_Dashboard.py", label="All figures, on the Dashboard")
+        st.page_link("pages/5_Models.py", label="The model's card, on Models")

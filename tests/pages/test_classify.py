@@ -141,11 +141,49 @@ class TestHome:
         at = page(HOME)
         card = registry.read_card(models_dir, "tiny-1")
         test = card.metrics["test"]
+        alarms = test.specificity.through(lambda share: 1 - share)
         shown = {metric.label: metric.value for metric in at.metric}
-        assert shown["AUC"] == f"{test.auc.value:.3f}"
-        assert shown["Specificity"] == f"{test.specificity.value:.3f}"
-        assert f"{test.auc.low:.3f}–{test.auc.high:.3f}" in words(at)
-        assert card.limits[0] in words(at)
+        rates = {"Finds": test.sensitivity, "False alarms": alarms}
+        assert shown == {k: wording.per_thousand(r)[0] for k, r in rates.items()}
+        for rate in rates.values():
+            assert wording.per_thousand(rate)[1] in words(at)
+        assert f"{test.n:,} test films" in at.expander[0].markdown[0].value
+
+    def test_says_how_many_films_get_no_answer(self, models_dir):
+        card = registry.read_card(models_dir, "tiny-1")
+        scores = registry.read_scores(models_dir, card, "test")
+        counted = meaning.answers(scores, card.uncertain_band, card.threshold.value)
+        text = words(page(HOME))
+        for kind in (counted.ill, counted.well):
+            of_1000 = kind["no answer"].through(lambda share: 1000 * share)
+            assert f"{wording.patients(of_1000)} of 1,000" in text
+
+    def test_says_once_what_it_is_not_and_what_it_cannot_tell(self, models_dir):
+        text = words(page(HOME))
+        card = registry.read_card(models_dir, "tiny-1")
+        for sentence in (*card.limits, "It is not a medical device"):
+            assert text.count(sentence) == 1
+
+    def test_has_one_strong_button_and_it_leads_to_classify(self, models_dir):
+        at = page(HOME)
+        strong = [b for b in at.button if b.proto.type == "primary"]
+        assert [b.label for b in strong] == ["Classify films"]
+        strong[0].click().run()
+        assert not at.exception
+        assert at.file_uploader
+        assert not at.session_state["films"].films
+
+    def test_speaks_to_a_clinician(self, models_dir):
+        at = page(HOME)
+        text = words(at)
+        for jargon in ("AUC", "ECE", "logit", "calibration", "squeeze", "Brier"):
+            assert jargon.lower() not in text.lower()
+
+    def test_of_a_model_without_test_figures_says_so(self, models_dir):
+        register_tiny_model(models_dir, "tiny-2", metrics={})
+        at = page(HOME)
+        assert "what it is worth is not known" in words(at)
+        assert not at.metric
 
 
 class TestReading:

@@ -90,12 +90,13 @@ def show_film_export(film: ListedFilm, model: Model) -> None:
     The page keeps no DICOM file, so its DICOM documents stand in a study of their own.
     """
     makers = _film_makers(film, model, terms(model.card), heatmap.look())
+    kind = "sample-" if film.sample else ""
     with st.popover("Save this reading", icon=":material/download:"):
         for (label, stem, ending, mime), make in zip(FILM_FILES, makers, strict=True):
             st.download_button(
                 label,
                 make,
-                file_name=f"{stem}-{film.sha256[:8]}.{ending}",
+                file_name=f"{kind}{stem}-{film.sha256[:8]}.{ending}",
                 mime=mime,
                 key=f"save_{stem}_{ending}",
                 icon=":material/download:",

@@ -40,6 +40,7 @@ class ListedFilm:
         changed: the probabilities after small changes of the film, by the change; None
             before they were tried.
         evidence: where in the lungs the evidence lies; None before it was asked.
+        sample: whether it is one of the samples that ship.
     """
 
     name: str
@@ -51,6 +52,7 @@ class ListedFilm:
     context: Context = Context()
     changed: dict[str, float] | None = None
     evidence: Evidence | None = None
+    sample: bool = False
 
     @property
     def refused(self) -> bool:

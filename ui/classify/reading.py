@@ -4,6 +4,7 @@ import streamlit as st
 
 from cxr.errors import ImageError
 from cxr.models.inference import Model, Prediction
+from cxr.reading import samples
 from cxr.reading.scoring import Reading
 from ui import thresholds, wording
 from ui.classify.context import show_context
@@ -15,6 +16,7 @@ from ui.classify.meaning import show_meaning
 from ui.classify.review import show_review
 from ui.classify.terms import case_of, terms
 from ui.classify.trials import show_trials
+from ui.samples import ATTRIBUTION, BADGE
 
 # The film takes what the panel leaves, and the whole width where that is too little.
 LOOK = """<style>
@@ -41,10 +43,13 @@ def show_reading(listed: FilmList, film: ListedFilm, model: Model) -> None:
         show_film(film, model)
     with room.container(key="reading_panel", gap="xsmall"):
         result = film.reading.result
+        if film.sample:
+            st.badge(BADGE, icon=":material/science:", color="gray")
         if isinstance(result, ImageError):
             _show_refusal(film, result)
         else:
             _show_panel(listed, film, result, model)
+        _show_origin(film)
     if isinstance(film.reading.result, Prediction):
         _show_limits(film.reading.result, model)
 
@@ -70,6 +75,20 @@ def _show_refusal(film: ListedFilm, error: ImageError) -> None:
     )
     st.markdown(f"**{wording.escaped(film.name)}** · {wording.escaped(error.message)}")
     st.caption(f"No score was given to this film. Reason code: {error.code}.")
+
+
+def _show_origin(film: ListedFilm) -> None:
+    """Shows of a sample whose film it is, and on request what it is called there."""
+    sample = samples.sample_of(film.sha256) if film.sample else None
+    if sample is None:
+        return
+    with st.expander("What the data set calls this film"):
+        st.markdown(
+            f"**{wording.sentence(sample.label.capitalize())}** So the graders of the "
+            f"data set called it; it is no proven diagnosis. Its file there: "
+            f"{wording.escaped(sample.source)}"
+        )
+    st.caption(f"Sample film: {wording.escaped(ATTRIBUTION)}")
 
 
 def _show_eligibility(film: ListedFilm) -> None:

@@ -115,6 +115,7 @@ def case_of(film: ListedFilm, model: Model, at: Terms) -> Case:
         answer=answer,
         review=film.review,
         context=film.context,
+        sample=film.sample,
         prevalence=at.prevalence,
         likelihood_ratio=ratio,
         stability=stability_of(film, model, at.threshold),

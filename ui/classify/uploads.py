@@ -10,14 +10,16 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 import streamlit as st
+from streamlit.proto.Common_pb2 import FileURLs
 from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
 from streamlit.runtime.scriptrunner import get_script_run_ctx
-from streamlit.runtime.uploaded_file_manager import UploadedFile
+from streamlit.runtime.uploaded_file_manager import UploadedFile, UploadedFileRec
 
+from cxr.errors import CxrError
 from cxr.films import display, kinds
 from cxr.models.inference import Model
-from cxr.reading import scoring
-from ui import thresholds
+from cxr.reading import samples, scoring
+from ui import thresholds, wording
 from ui.classify.films import (
     MOST_BYTES,
     MOST_FILMS,
@@ -27,7 +29,9 @@ from ui.classify.films import (
 )
 from ui.classify.trials import TRIED_AT_ONCE, try_if_near
 from ui.classify.worklist import ordered, row
+from ui.errors import logged
 from ui.loaders import decoder_pool, lung_network
+from ui.samples import WANTED, offer
 from ui.wording import escaped, file_name
 
 ROWS_WHILE_READING = 10
@@ -38,6 +42,7 @@ NAMES_LEFT_OUT = 1000  # more are counted only
 # a second network of 120 MB and 0.7 s to compile; decoding takes longer than either.
 FILMS_AT_ONCE = 1
 FOLDER = "whole_folder"
+SAMPLE = "sample:"  # begins the upload of a sample film
 ALONG = "came along with the films and is none"
 NO_FILM = "no film by its name and its content"
 NO_ROOM = f"the list is full ({MOST_FILMS:,} films or {MOST_BYTES // 10**6} MB)"
@@ -57,23 +62,24 @@ class _Upload:
             size=self.file.size,
             sha256=self.sha256,
             reading=reading,
+            sample=samples.sample_of(self.sha256) is not None,
         )
 
 
 def add_films(listed: FilmList, model: Model) -> None:
     """Shows the uploader, beside the films once there are any, and reads new films."""
     place = st.sidebar if listed.open else st.container()
-    files = _show_uploader(place, listed)
+    files = _show_uploader(place, listed) + _wanted_samples(listed)
     if listed.notice:
         place.warning(listed.notice, icon=":material/inventory_2:")
     _show_left_out(place, listed)
     if not files:
         return
     listed.left_out.clear()
-    read = _read(listed, _films_among(listed, files), model)
+    _read(listed, _films_among(listed, files), model)
     for file in files:
         release(file)
-    new = set(read)
+    new = {file.file_id for file in files}
     listed.chosen = next((k for k in ordered(listed, model) if k in new), listed.chosen)
     _close(listed)
     st.rerun()
@@ -94,14 +100,43 @@ def _show_uploader(
         f"{MOST_FILMS:,} at a time. Films stay in the memory of this session and are "
         "never stored.",
     )
-    place.toggle(
+    choices = place.container(
+        horizontal=True, vertical_alignment="center", gap="medium"
+    )
+    choices.toggle(
         "A whole folder",
         key=FOLDER,
         help="A disc or a folder with all that is below it: what can't be a film is "
         "left out, and named.",
         persist_state="session",
+        width="content",
     )
+    if not any(key.startswith(SAMPLE) for key in listed.films):
+        offer(choices, key="try_samples", strong=not listed.open)
     return list(files or [])
+
+
+def _wanted_samples(listed: FilmList) -> list[UploadedFile]:
+    """Returns the sample films as uploads, if the reader asked for them.
+
+    They go the way of every upload. If they are not those that shipped, none is read
+    and the list says why.
+    """
+    if not st.session_state.get(WANTED):
+        return []
+    try:
+        contents = samples.contents()
+    except CxrError as error:
+        st.session_state[WANTED] = False
+        listed.notice = f"{wording.message(error.message)} {logged(error)}"
+        return []
+    return [
+        UploadedFile(
+            UploadedFileRec(SAMPLE + s.file, s.file, "image/jpeg", content),
+            FileURLs(),
+        )
+        for s, content in contents.items()
+    ]
 
 
 def _show_left_out(place: st.delta_generator.DeltaGenerator, listed: FilmList) -> None:
@@ -155,14 +190,15 @@ def _leave_out(listed: FilmList, file: UploadedFile, reason: str) -> None:
 
 def _close(listed: FilmList) -> None:
     """Empties the uploader after its films."""
+    st.session_state[WANTED] = False
     listed.notice = ""
     remember(listed)
     listed.open = bool(listed.films)
     listed.batch += 1
 
 
-def _read(listed: FilmList, files: list[UploadedFile], model: Model) -> list[str]:
-    """Lists the reading of each upload, shows them as they come, returns the listed.
+def _read(listed: FilmList, files: list[UploadedFile], model: Model) -> None:
+    """Lists the reading of each upload and shows them as they come.
 
     A rerun may stop this at any film: what is listed stays, the others come next.
     """
@@ -195,7 +231,6 @@ def _read(listed: FilmList, files: list[UploadedFile], model: Model) -> list[str
     for file in files:
         if file.file_id not in listed.films:
             _leave_out(listed, file, NO_ROOM)
-    return new
 
 
 def _end_if_stopped(listed: FilmList, batch: int) -> None:

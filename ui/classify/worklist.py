@@ -6,6 +6,7 @@ It owns order, filter and rows of the list and the steps from film to film. A pa
 
 from collections import Counter
 from collections.abc import Callable
+from pathlib import PurePath
 
 import streamlit as st
 
@@ -169,15 +170,17 @@ def shown(listed: FilmList, model: Model) -> list[str]:
 
 
 def row(film: ListedFilm, model: Model, threshold: float) -> str:
-    """Returns a film's line: its answer, its whole name, its review; as Markdown.
+    """Returns a film's line: answer, whole name, whether a sample, review; as Markdown.
 
     Args:
         film: listed.
         model: that read it.
         threshold: the reader's operating point, `[0, 1]`.
     """
-    name = f":small[{escaped(film.name)}]"
-    mark = f" {MARKS[film.review.opinion]}" if film.review else ""
+    name = PurePath(film.name).stem if film.sample else film.name
+    name = f":small[{escaped(name)}]"
+    mark = " :gray[:material/science:]" if film.sample else ""
+    mark += f" {MARKS[film.review.opinion]}" if film.review else ""
     result = film.reading.result
     if isinstance(result, ImageError):
         reason = REASONS.get(result.code, REFUSED.words.lower())
