@@ -9,10 +9,10 @@ import streamlit as st
 from cxr.evaluation.summary import Evaluation
 from cxr.models.cards import Card
 from cxr.reading import meaning
-from cxr.reading.cases import NO_ANSWER
+from cxr.reading.cases import ABOVE, BELOW, NO_ANSWER
 from ui import samples
 from ui.loaders import scores_of_test_films
-from ui.wording import escaped, patients, per_thousand, sentence, threshold
+from ui.wording import escaped, per_thousand, sentence, threshold
 
 CLASSIFY = "pages/1_Classify.py"
 IS_NOT = (
@@ -47,23 +47,25 @@ def show_start() -> None:
 
 
 def show_worth(card: Card) -> None:
-    """Shows how many films a model finds and how many it calls without need."""
+    """Shows how many films a model misses, calls in vain, and leaves to the reader."""
     st.subheader("What the model is worth", anchor=False)
-    test = card.metrics.get("test")
-    if test is None:
+    test, scores = card.metrics.get("test"), scores_of_test_films(card)
+    if test is None or scores is None:
         st.warning("Its card holds no test figures: what it is worth is not known.")
         return
-    alarm_rate = test.specificity.through(lambda share: 1 - share)
+    counted = meaning.answers(scores, card.uncertain_band, card.threshold.value)
+    ill, well = counted.ill, counted.well
     grid = st.grid(2, min_column_width=220, border=True)
     for label, rate, of in (
-        ("Finds", test.sensitivity, "films with pneumonia"),
-        ("False alarms", alarm_rate, "films without pneumonia"),
+        ("Missed", ill[BELOW], "films with pneumonia are below the threshold"),
+        ("False alarms", well[ABOVE], "films without pneumonia are above it"),
+        ("No answer", ill[NO_ANSWER], "films with pneumonia are left to the reader"),
+        ("No answer", well[NO_ANSWER], "films without it are left to the reader"),
     ):
         number, limits = per_thousand(rate)
         with grid.cell():
             st.metric(label, number)
             st.caption(f"{of}  \n{limits}")
-    _show_no_answer(card)
     st.markdown(f"Learned from: {sentence(card.population)}")
     _show_measurement(card, test)
 
@@ -72,22 +74,6 @@ def show_limits(card: Card) -> None:
     """Shows what a model can't do."""
     st.subheader("What it can't tell", anchor=False)
     st.markdown("\n".join(f"- {escaped(limit)}" for limit in card.limits))
-
-
-def _show_no_answer(card: Card) -> None:
-    """Shows how many of the test films are left to the reader."""
-    scores = scores_of_test_films(card)
-    if scores is None:
-        return
-    counted = meaning.answers(scores, card.uncertain_band, card.threshold.value)
-    ill, well = (
-        patients(kind[NO_ANSWER].through(lambda share: 1000 * share))
-        for kind in (counted.ill, counted.well)
-    )
-    st.markdown(
-        "Near the threshold it gives no answer and leaves the film to the reader: "
-        f"{ill} of 1,000 films with pneumonia, {well} of 1,000 without."
-    )
 
 
 def _show_measurement(card: Card, test: Evaluation) -> None:
@@ -102,10 +88,10 @@ def _show_measurement(card: Card, test: Evaluation) -> None:
             "same source as the films that it learned from, which is the easy case."
         )
         st.markdown(
-            "A film counts as found if it is at or above the shipped threshold, "
+            "At the shipped threshold, "
             f"{threshold(card.threshold.value)}, chosen on the {card.threshold.split} "
-            f"films: {sentence(card.threshold.rule)} A film in the zone without an "
-            "answer counts by the side of the threshold on which it lies."
+            f"films: {sentence(card.threshold.rule)} There is no answer in the zone "
+            f"around it, chosen {sentence(card.uncertain_band.rule)}"
         )
         st.markdown(
             f"{films:,} films in all: {escaped(card.data.name)}, "

@@ -137,26 +137,25 @@ class TestFrame:
 
 
 class TestHome:
-    def test_shows_the_cards_own_figures(self, models_dir):
+    def test_counts_the_three_answers_on_test_films(self, models_dir):
         at = page(HOME)
-        card = registry.read_card(models_dir, "tiny-1")
-        test = card.metrics["test"]
-        alarms = test.specificity.through(lambda share: 1 - share)
-        shown = {metric.label: metric.value for metric in at.metric}
-        rates = {"Finds": test.sensitivity, "False alarms": alarms}
-        assert shown == {k: wording.per_thousand(r)[0] for k, r in rates.items()}
-        for rate in rates.values():
-            assert wording.per_thousand(rate)[1] in words(at)
-        assert f"{test.n:,} test films" in at.expander[0].markdown[0].value
-
-    def test_says_how_many_films_get_no_answer(self, models_dir):
         card = registry.read_card(models_dir, "tiny-1")
         scores = registry.read_scores(models_dir, card, "test")
         counted = meaning.answers(scores, card.uncertain_band, card.threshold.value)
-        text = words(page(HOME))
-        for kind in (counted.ill, counted.well):
-            of_1000 = kind["no answer"].through(lambda share: 1000 * share)
-            assert f"{wording.patients(of_1000)} of 1,000" in text
+        ill, well = counted.ill, counted.well
+        rates = [ill["below threshold"], well["above threshold"]]
+        rates += [ill["no answer"], well["no answer"]]
+        assert [(metric.label, metric.value) for metric in at.metric] == [
+            (label, wording.per_thousand(rate)[0])
+            for label, rate in zip(
+                ("Missed", "False alarms", "No answer", "No answer"), rates, strict=True
+            )
+        ]
+        for rate in rates:
+            assert wording.per_thousand(rate)[1] in words(at)
+        assert f"{card.metrics['test'].n:,} test films" in (
+            at.expander[0].markdown[0].value
+        )
 
     def test_says_once_what_it_is_not_and_what_it_cannot_tell(self, models_dir):
         text = words(page(HOME))
