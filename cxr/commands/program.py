@@ -8,6 +8,7 @@ import click
 
 from cxr import __version__
 from cxr.commands import answers
+from cxr.commands.align import align
 from cxr.commands.classify import classify
 from cxr.commands.data import check, download
 from cxr.commands.evaluate import evaluate, validate
@@ -27,6 +28,7 @@ def commands() -> None:
 
 for command in (
     classify,
+    align,
     evaluate,
     validate,
     check,

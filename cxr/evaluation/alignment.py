@@ -1,0 +1,340 @@
+"""Where a threshold lies among the scores of another place, from films without labels.
+
+It owns the fit: the logits of normal and of pneumonia films at home, each as a density,
+are shifted and stretched together (`a + b x`) and mixed by an unknown share, until the
+mixture is as likely as it can be for the films of the other place. A weak pull towards
+"no shift" decides where the films do not. The threshold moves with `a` and `b`.
+
+The likelihood is computed on a grid of shifts, scales and shares, whose mean by
+posterior weight is the fit. A bootstrap over patients is then one matrix product, and
+says how far the fit can be trusted.
+
+Reference:
+    Saerens, Latinne and Decaestecker, Neural Comput. 14 (2002) 21-41 (share by
+    likelihood); Jiang et al., Nat. Commun. 14 (2023) 6757 (a site's threshold without
+    labels, in mammography).
+"""
+
+import functools
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import optimize, stats
+
+from cxr.evaluation.estimates import Z95, Estimate, score_limits
+from cxr.evaluation.inputs import (
+    Floats,
+    Integers,
+    finite,
+    labels_and_scores,
+    patient_codes,
+    require_both_classes,
+)
+
+FEWEST = 100  # films below which nothing is proposed
+WIDEST_SHARE = 0.35  # of an interval by which a share counts as known
+FURTHEST = 3.0  # logits that a threshold may move
+LEAST_FIT = 0.01  # p of the test of the films against the fit
+LOWEST_SHARE, HIGHEST_SHARE = 0.005, 0.995
+DRAWS, HOME_DRAWS = 200, 60  # of the bootstraps
+
+SHIFT_SPREAD, SCALE_SPREAD = 2.0, 0.25  # of the pull: logits, and log of the scale
+WIDE_TAIL = 0.02  # share of a wide density, so that no film decides alone
+
+_STEP = 0.05  # of the densities, in logits
+_SHIFTS = np.arange(-4.0, 8.01, 0.2)
+_SCALES = np.exp(np.arange(-0.8, 0.41, 0.1))
+
+FEW, SHARE, FAR, CONTRADICTED = (
+    "too-few-films",
+    "share-not-known",
+    "too-far",
+    "films-contradict",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reference:
+    """How a model's logits lie at home, on films that it was not trained on.
+
+    Attributes:
+        at: logits, evenly spaced, `float64`, shape `(m,)`.
+        normal: density of the films without pneumonia there, shape `(m,)`.
+        ill: density of those with it, likewise.
+        spread: standard deviation in logits by which the place of the threshold would
+            differ if other patients had been at home.
+    """
+
+    at: Floats
+    normal: Floats
+    ill: Floats
+    spread: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fit:
+    """What the films of another place say about shift, scale and share.
+
+    Attributes:
+        threshold: the aligned threshold, in logits, with its interval.
+        share: of pneumonia among the films, `[0, 1]`, likewise.
+        shift: logits by which scores lie higher there, `a`.
+        scale: by which they are stretched, `b`.
+        films: that it rests on.
+        patients: of these films.
+        fit_p: of the test of the films against the fit; small if they contradict it.
+        doubts: codes of what speaks against using it; empty if nothing does.
+    """
+
+    threshold: Estimate
+    share: Estimate
+    shift: float
+    scale: float
+    films: int
+    patients: int
+    fit_p: float
+    doubts: tuple[str, ...]
+
+
+def reference(
+    y_true: ArrayLike,
+    logits: ArrayLike,
+    *,
+    threshold: float,
+    groups: ArrayLike | None = None,
+    seed: int = 0,
+) -> Reference:
+    """Returns the densities of both classes, by a Gaussian kernel.
+
+    Args:
+        y_true: 0 or 1, shape `(n,)`.
+        logits: finite, shape `(n,)`.
+        threshold: at home, in logits.
+        groups: patient of each film, shape `(n,)`.
+        seed: of the draws of other patients.
+
+    Raises:
+        ValueError: shapes differ or a class has no film.
+    """
+    labels, values = labels_and_scores(y_true, logits)
+    require_both_classes(labels)
+    margin = 10 * values.std()
+    at = np.arange(values.min() - margin, values.max() + margin, _STEP)
+    normal, ill = (_density(values[labels == label], at) for label in (0, 1))
+    patients = patient_codes(groups, values.size)
+    codes = np.arange(values.size) if patients is None else patients
+    home = Reference(at=at, normal=normal, ill=ill, spread=0.0)
+    places = [
+        labelled_place(home, labels, values, weights, threshold)
+        for weights in _draws(codes, seed, HOME_DRAWS)[1:].astype(np.float64)
+    ]
+    return replace(home, spread=float(np.std(places)))
+
+
+def fit(
+    home: Reference,
+    logits: ArrayLike,
+    *,
+    threshold: float,
+    groups: ArrayLike | None = None,
+    share: tuple[float, float] = (LOWEST_SHARE, HIGHEST_SHARE),
+    seed: int = 0,
+) -> Fit:
+    """Returns where a threshold lies among the logits of another place.
+
+    Args:
+        home: the model's own densities.
+        logits: of the films there, finite, shape `(n,)`.
+        threshold: at home, in logits.
+        groups: patient of each film, shape `(n,)`.
+        share: range of the share of pneumonia there that is thought possible.
+        seed: of the bootstrap.
+
+    Raises:
+        ValueError: the range is empty, or there are not n patients.
+    """
+    values = finite(logits, name="logits")
+    patients = patient_codes(groups, values.size)
+    codes = np.arange(values.size) if patients is None else patients
+    weights = _draws(codes, seed)
+    posteriors, shares = _posteriors(home, values, weights, share)
+    moved = _SHIFTS[:, np.newaxis] + _SCALES * threshold
+    thresholds = (posteriors.sum(axis=3) * moved).sum(axis=(1, 2))
+    odds = np.log(shares / (1 - shares))
+    found = 1 / (1 + np.exp(-(posteriors.sum(axis=(1, 2)) * odds).sum(axis=1)))
+    by_shift, by_scale = posteriors[0].sum(axis=(1, 2)), posteriors[0].sum(axis=(0, 2))
+    likeliest = np.unravel_index(posteriors[0].argmax(), posteriors[0].shape)
+    fit_p = _agreement(
+        home,
+        values,
+        float(_SHIFTS[likeliest[0]]),
+        float(_SCALES[likeliest[1]]),
+        float(shares[likeliest[2]]),
+    )
+    estimates = _place(thresholds, home.spread), _share(found)
+    return Fit(
+        threshold=estimates[0],
+        share=estimates[1],
+        shift=float((by_shift * _SHIFTS).sum()),
+        scale=float(math.exp((by_scale * np.log(_SCALES)).sum())),
+        films=values.size,
+        patients=int(codes.max()) + 1,
+        fit_p=fit_p,
+        doubts=_doubts(values.size, *estimates, threshold, fit_p),
+    )
+
+
+def labelled_place(
+    home: Reference,
+    labels: Integers,
+    logits: Floats,
+    weights: Floats,
+    threshold: float,
+) -> float:
+    """Returns where a threshold lies among films whose labels are known.
+
+    Args:
+        home: the model's own densities.
+        labels: 1 for pneumonia, shape `(n,)`.
+        logits: of the films, shape `(n,)`.
+        weights: how often each film counts, shape `(n,)`.
+        threshold: at home, in logits.
+    """
+
+    def unlikely(parameters: Floats) -> float:
+        shift, log_scale = parameters
+        x = (logits - shift) / math.exp(log_scale)
+        normal, ill = (np.interp(x, home.at, f) for f in (home.normal, home.ill))
+        likely = np.log(np.maximum(np.where(labels == 1, ill, normal), 1e-30))
+        return float(weights @ (log_scale - likely))
+
+    shift, log_scale = optimize.minimize(
+        unlikely, np.zeros(2), method="Nelder-Mead", options={"xatol": 0.01}
+    ).x
+    return float(shift + math.exp(log_scale) * threshold)
+
+
+def _doubts(
+    films: int, moved: Estimate, share: Estimate, threshold: float, fit_p: float
+) -> tuple[str, ...]:
+    reach = max(abs(moved.low - threshold), abs(moved.high - threshold))
+    doubts = {
+        FEW: films < FEWEST,
+        SHARE: share.high - share.low > WIDEST_SHARE,
+        FAR: reach > FURTHEST,
+        CONTRADICTED: fit_p < LEAST_FIT,
+    }
+    return tuple(code for code, holds in doubts.items() if holds)
+
+
+def _density(values: Floats, at: Floats) -> Floats:
+    kernel = stats.gaussian_kde(values)(at)
+    wide = stats.t(df=3, loc=np.median(values), scale=2 * values.std()).pdf(at)
+    return np.asarray((1 - WIDE_TAIL) * kernel + WIDE_TAIL * wide)
+
+
+def _draws(codes: Integers, seed: int, draws: int = DRAWS) -> NDArray[np.float32]:
+    """Returns how often each film is in each draw of patients; all once in the first.
+
+    `float32`, shape `(1 + draws, n)`.
+    """
+    rng = np.random.default_rng(seed)
+    m = int(codes.max()) + 1
+    times = rng.multinomial(m, np.full(m, 1 / m), size=draws)
+    whole = np.ones((1, m), np.int64)
+    return np.concatenate([whole, times])[:, codes].astype(np.float32)
+
+
+def _posteriors(
+    home: Reference,
+    values: Floats,
+    weights: NDArray[np.float32],
+    share: tuple[float, float],
+) -> tuple[Floats, Floats]:
+    """Returns the weight of every shift, scale and share in each draw, and the shares.
+
+    Weights have the shape `(draws, shifts, scales, shares)` and a sum of 1.
+    """
+    shares = _shares(*share)
+    home_at = (values - _SHIFTS[:, np.newaxis, np.newaxis]) / _SCALES[:, np.newaxis]
+    normal, ill = (
+        np.interp(home_at, home.at, density).reshape(-1, values.size)
+        for density in (home.normal, home.ill)
+    )
+    size = (len(weights), _SHIFTS.size, _SCALES.size)
+    totals = np.empty((*size, shares.size))
+    for i, p in enumerate(shares):
+        likely = np.log(np.maximum(p * ill + (1 - p) * normal, 1e-30))
+        totals[..., i] = (weights @ likely.T.astype(np.float32)).reshape(size)
+    # The density of what was stretched by b is that at home, divided by b.
+    films = weights.sum(axis=1)[:, np.newaxis, np.newaxis]
+    totals += (_pull() - films * np.log(_SCALES))[..., np.newaxis]
+    totals -= totals.max(axis=(1, 2, 3), keepdims=True)
+    likely = np.exp(totals)
+    return likely / likely.sum(axis=(1, 2, 3), keepdims=True), shares
+
+
+@functools.cache
+def _pull() -> Floats:
+    """Returns the log of the prior of every shift and scale."""
+    shift = -((_SHIFTS / SHIFT_SPREAD) ** 2) / 2
+    scale = -((np.log(_SCALES) / SCALE_SPREAD) ** 2) / 2
+    return np.asarray(shift[:, np.newaxis] + scale)
+
+
+def _shares(low: float, high: float) -> Floats:
+    """Returns the shares of the grid, even in their log odds, within a range."""
+    if not LOWEST_SHARE <= low <= high <= HIGHEST_SHARE:
+        raise ValueError(
+            f"expected a range within {LOWEST_SHARE} to {HIGHEST_SHARE}, received "
+            f"{low} to {high}"
+        )
+    ends = np.log([low / (1 - low), high / (1 - high)])
+    n = 1 + math.ceil((ends[1] - ends[0]) / 0.27)
+    return 1 / (1 + np.exp(-np.linspace(ends[0], ends[1], n)))
+
+
+def _share(draws: Floats) -> Estimate:
+    """Returns the first of the draws with a score interval.
+
+    It is that of a share of so many films that it would vary as the draws do: their
+    own quantiles are too narrow for small shares.
+    """
+    value, variance = float(draws[0]), float(np.var(draws[1:]))
+    size = value * (1 - value) / max(variance, 1e-12)
+    low, high = score_limits(value, size)
+    return Estimate(value=value, low=low, high=high)
+
+
+def _place(draws: Floats, spread: float) -> Estimate:
+    """Returns the first of the draws with the interval of the others.
+
+    A further spread is added to it as an independent one.
+    """
+    value = float(draws[0])
+    low, high = np.quantile(draws[1:], (0.025, 0.975))
+    further = Z95 * spread
+    return Estimate(
+        value=value,
+        low=value - math.hypot(max(value - float(low), 0), further),
+        high=value + math.hypot(max(float(high) - value, 0), further),
+    )
+
+
+def _agreement(
+    home: Reference, values: Floats, shift: float, scale: float, share: float
+) -> float:
+    """Returns the p of Kolmogorov's test of the films against the fitted mixture.
+
+    Fitted to the same films, the test is lenient: what it refuses is far off.
+    """
+    mixed = share * home.ill + (1 - share) * home.normal
+    below = np.cumsum(mixed)
+    below /= below[-1]
+
+    def cdf(x: Floats) -> Floats:
+        return np.asarray(np.interp((x - shift) / scale, home.at, below))
+
+    return float(stats.kstest(values, cdf).pvalue)
