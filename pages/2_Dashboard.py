@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from ui.dashboard import comparison, local, sections
+from ui.dashboard import comparison, local, sections, site
 from ui.dashboard.source import choose_source
 from ui.errors import show_errors
 from ui.frame import frame
@@ -20,4 +20,5 @@ with show_errors():
         sections.show_learning(source)
     sections.show_shortcuts(source)
     comparison.show_comparison(source)
+    site.show_site_threshold(source.card)
     local.show_local_validation(source.card)

@@ -40,7 +40,6 @@ def align(
     Take the films of some weeks as they come, of all patients. With fewer than a
     hundred, or where the films can't say it, nothing is proposed.
     """
-    from cxr.commands.classify import films_at
     from cxr.films.decoding import DecoderPool
     from cxr.governance import trust
     from cxr.records import audit
@@ -58,11 +57,12 @@ def align(
             where.models_dir,
             loaded,
             pool,
-            films_at([films]),
+            alignment.films_in(str(films)),
             lungs=network,
             share=limits,
         )
     document = asdict(found)
+    del document["probabilities"]  # as many as there are films
     if sign is not None:
         actor = audit.operating_system_user()
         point = alignment.sign(

@@ -53,7 +53,7 @@ def classify(
     from cxr.reading import scoring
 
     where = settings()
-    films = list(films_at(paths))
+    films = list(_films_at(paths))
     with DecoderPool(where.decoder_workers) as pool:
         pool.start()
         loaded = trust.load(
@@ -79,12 +79,7 @@ def classify(
     return DONE_WITH_REFUSALS if refused else DONE
 
 
-def films_at(paths: Sequence[Path]) -> Iterator[Path]:
-    """Yields each file, and what can be a film in each folder.
-
-    Raises:
-        DatasetError: there is no such file or folder, or no film in it.
-    """
+def _films_at(paths: Sequence[Path]) -> Iterator[Path]:
     from cxr.films import kinds
 
     for path in paths:

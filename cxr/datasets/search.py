@@ -33,6 +33,19 @@ def allowed_folder(folder: Path) -> Path:
     return real
 
 
+def films_below(root: Path) -> Iterator[Path]:
+    """Yields what can be a film below an allowed folder; links are not followed."""
+    count = 0
+    for folder, _, names in os.walk(root):
+        for name in names:
+            path = Path(folder, name)
+            if kinds.is_companion(name) or not kinds.can_be_film(path):
+                continue
+            if count < MOST_FILES:
+                count += 1
+                yield path
+
+
 class FilmIndex:
     """The films below one folder, by file name; contents are read when asked for."""
 
@@ -44,7 +57,7 @@ class FilmIndex:
         """
         self.root = allowed_folder(root)
         self._paths: dict[str, list[Path]] = defaultdict(list)
-        for path in self._files():
+        for path in films_below(self.root):
             self._paths[path.name].append(path)
 
     def find(self, name: str, sha256: str) -> bytes | None:
@@ -54,17 +67,6 @@ class FilmIndex:
             if content and hashlib.sha256(content).hexdigest() == sha256:
                 return content
         return None
-
-    def _files(self) -> Iterator[Path]:
-        count = 0
-        for folder, _, names in os.walk(self.root):  # does not follow links
-            for name in names:
-                path = Path(folder, name)
-                if kinds.is_companion(name) or not kinds.can_be_film(path):
-                    continue
-                if count < MOST_FILES:
-                    count += 1
-                    yield path
 
 
 def _content(path: Path) -> bytes | None:

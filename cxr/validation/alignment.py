@@ -7,13 +7,15 @@ threshold stays.
 
 import math
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from cxr.errors import CxrError, ImageError
+from cxr import data_folder
+from cxr.datasets import search
+from cxr.errors import CxrError, DatasetError, ImageError
 from cxr.evaluation import alignment
 from cxr.evaluation.alignment import Fit, Reference
 from cxr.evaluation.estimates import Estimate
@@ -60,6 +62,7 @@ class Alignment:
         left_out: films without a score, by the code of the refusal.
         before: share of the films by answer, at the shipped threshold.
         after: the same at the aligned one.
+        probabilities: of the films, by the model's own calibration, `[0, 1]`.
     """
 
     model_id: str
@@ -71,16 +74,32 @@ class Alignment:
     left_out: dict[str, int]
     before: dict[str, float]
     after: dict[str, float]
+    probabilities: tuple[float, ...]
+
+
+def films_in(folder: str) -> list[Path]:
+    """Returns what can be a film in a folder, in the order of names.
+
+    Raises:
+        DatasetError: no such folder or film, or it leads out of the data that may be
+            read.
+    """
+    root = search.allowed_folder(Path(folder))
+    films = sorted(filter(data_folder.is_inside, search.films_below(root)))
+    if not films:
+        raise DatasetError(f"The folder {folder} holds no films.")
+    return films
 
 
 def align(
     models_dir: Path,
     model: Model,
     pool: DecoderPool,
-    films: Iterable[Path],
+    films: Sequence[Path],
     *,
     lungs: LungNetwork,
     share: tuple[float, float] | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Alignment:
     """Returns where the model's threshold lies among a site's unlabelled films.
 
@@ -91,13 +110,17 @@ def align(
         films: as they come at the site: of all patients, not only the ill.
         lungs: says which of them may be scored.
         share: range in which the share of pneumonia lies, as a lead states it.
+        progress: told how many of how many films are read.
 
     Raises:
         CxrError: no film could be scored (code `no-films`).
         ModelError: the model has no scores of its own films.
         ValueError: the range of shares is empty.
     """
-    readings = list(scoring.score(model, pool, scoring.contents(films), lungs=lungs))
+    readings = []
+    for reading in scoring.score(model, pool, scoring.contents(films), lungs=lungs):
+        readings.append(replace(reading, lungs=None))  # masks of many films are large
+        progress(len(readings), len(films))
     scored = [r for r in readings if not isinstance(r.result, ImageError)]
     if not scored:
         raise CxrError("None of these films could be scored.", code="no-films")
@@ -123,6 +146,9 @@ def align(
         left_out=_left_out(readings),
         before=_answers(scored, model, card.threshold.value),
         after=_answers(scored, model, threshold.value),
+        probabilities=tuple(
+            r.result.probability for r in scored if not isinstance(r.result, ImageError)
+        ),
     )
 
 
