@@ -4,11 +4,9 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
-from cxr.evaluation.estimates import Estimate
 from cxr.models import heatmap
 from cxr.models.cards import Card
 from cxr.models.inference import Prediction
-from ui import wording
 
 OPACITY = 0.5  # at first
 COLOURS = tuple(heatmap.COLOUR_MAPS)
@@ -68,26 +66,6 @@ def overlay(
     return heatmap.overlay(
         film.astype(np.float32), heat, opacity=opacity, colour_map=colours
     )
-
-
-def worth(card: Card) -> str:
-    """Returns how faithful a model's heat map was measured to be, in words."""
-    measured = card.heatmap_worth
-    if measured is None:
-        return "How faithful it is was not measured."
-    return (
-        f"On {measured.films} test films, with the hottest places taken away first the "
-        f"score fell {_compared(measured.over_random)} than with places at random "
-        f"({wording.difference(measured.over_random)}), "
-        f"{_compared(measured.over_centre)} than from the middle outwards "
-        f"({wording.difference(measured.over_centre)})."
-    )
-
-
-def _compared(advantage: Estimate) -> str:
-    if advantage.low > 0:
-        return "earlier"
-    return "later" if advantage.high < 0 else "no earlier"
 
 
 def caption(heat: NDArray[np.float32]) -> str:

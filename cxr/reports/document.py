@@ -11,6 +11,7 @@ from typing import Any
 from cxr import __version__
 from cxr.errors import ImageError
 from cxr.evaluation.estimates import Estimate
+from cxr.models.cards import Card
 from cxr.models.inference import Model
 from cxr.reading.cases import Case
 from cxr.reading.meaning import probability_after
@@ -89,6 +90,27 @@ def _limits(name: str, value: Estimate | None) -> dict[str, float | None]:
     if value is None:
         return dict.fromkeys((name, f"{name}_low", f"{name}_high"))
     return {name: value.value, f"{name}_low": value.low, f"{name}_high": value.high}
+
+
+def heatmap_worth(card: Card) -> str:
+    """Returns how faithful a model's heat map was measured to be, in a sentence."""
+    measured = card.heatmap_worth
+    if measured is None:
+        return "How faithful the heat map is was not measured."
+    return (
+        f"On {measured.films} test films, with the hottest places taken away first the "
+        f"score fell {_compared(measured.over_random)} than with places at random and "
+        f"{_compared(measured.over_centre)} than from the middle outwards."
+    )
+
+
+def _compared(advantage: Estimate) -> str:
+    if advantage.low > 0:
+        way = "earlier"
+    else:
+        way = "later" if advantage.high < 0 else "no earlier"
+    limits = f"{advantage.low:+.2f} to {advantage.high:+.2f}"
+    return f"{way} ({advantage.value:+.2f}, {limits})"
 
 
 def model_facts(model: Model) -> dict[str, Any]:

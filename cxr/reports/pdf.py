@@ -19,7 +19,7 @@ from cxr.evaluation.estimates import Estimate
 from cxr.models.inference import Model
 from cxr.reading.cases import ABOVE, BELOW, NO_ANSWER, REFUSED, Case, Context
 from cxr.reading.meaning import probability_after
-from cxr.reports.document import SAMPLE
+from cxr.reports.document import SAMPLE, heatmap_worth
 
 if TYPE_CHECKING:
     from cxr.reports.sheet import Sheet
@@ -165,6 +165,7 @@ def _rows(
         yield "What it means", _meaning(case)
         yield "What it costs", costs or (_cost(model),)
         yield "Trials", _trials(case)
+        yield "Heat map", heatmap_worth(model.card)
     yield "Context", _context(case.context)
     yield "Reader's answer", _review(case)
     sentences = case.reading.cautions + case.reading.warnings
@@ -190,15 +191,19 @@ def _meaning(case: Case) -> tuple[str, ...]:
     if ratio is None or math.isnan(ratio.value):
         return ("Likelihood ratio of this answer: not measured.",)
     sentences = [
-        f"Likelihood ratio of this answer {_estimate(ratio)}, counted on test films "
-        "(95 % interval)."
+        f"Likelihood ratio of this answer {_ratio(ratio.value)} "
+        f"({_ratio(ratio.low)} to {_ratio(ratio.high)}), counted on test films (95 % "
+        "interval)."
     ]
     here = "Where {} of the patients have pneumonia, as stated for here"
     patient = "For this patient, at {} before the film"
     for where, prior in ((here, case.prevalence), (patient, before)):
         if prior is not None:
-            after = _estimate(probability_after(prior, ratio))
-            sentences.append(f"{where.format(f'{prior:.1%}')}: probability {after}.")
+            after = probability_after(prior, ratio)
+            sentences.append(
+                f"{where.format(f'{prior:.1%}')}: probability {_share(after.value)} "
+                f"({_share(after.low)} to {_share(after.high)})."
+            )
     return tuple(sentences)
 
 
@@ -286,6 +291,12 @@ def _share(value: float) -> str:
 
 def _estimate(estimate: Estimate) -> str:
     return f"{estimate.value:.3f} ({estimate.low:.3f} to {estimate.high:.3f})"
+
+
+def _ratio(value: float) -> str:
+    if math.isinf(value):
+        return "infinite"
+    return f"{value:,.0f}" if value >= 9.95 else f"{value:.2g}"
 
 
 def _moment(time: datetime) -> str:

@@ -244,8 +244,12 @@ class Sheet(FPDF):
 
 
 def figure(value: float) -> str:
-    """Returns a share with two digits, with as many as it needs near 0 and 1."""
-    digits = 2
-    while digits < 6 and value not in (0, 1) and round(value, digits) in (0, 1):
-        digits += 1
-    return f"{value:.{digits}f}"
+    """Returns a share in two digits, in three near 0 and 1, and never as certainty.
+
+    No probability of a network is known to more digits than that.
+    """
+    digits = 2 if 0.0995 <= value <= 0.9005 else 3
+    text = f"{value:.{digits}f}"
+    if float(text) in (0, 1):
+        return "< 0.001" if value < 0.5 else "> 0.999"
+    return text.removesuffix("0") if digits == 3 else text

@@ -1,6 +1,7 @@
 """Readings on paper, read back: every page has its notice, and no film its name."""
 
 import io
+import math
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -11,10 +12,14 @@ from synthetic_films import as_png, chest_phantom
 from test_layers import loaded_by
 from tiny_model import PoolHere, register_tiny_model
 
+from cxr.evaluation.estimates import Estimate
 from cxr.models import inference
+from cxr.models.cards import HeatmapWorth
 from cxr.reading import cases, scoring
 from cxr.reading.cases import Case, Context, Review
-from cxr.reports import pdf
+from cxr.reading.stability import Stability
+from cxr.reading.zones import Evidence
+from cxr.reports import document, pdf, sheet
 from cxr.reports.document import NOTICE
 
 NOW = datetime(2026, 11, 27, 8, 30, tzinfo=UTC)
@@ -145,3 +150,49 @@ def test_the_app_starts_without_what_makes_documents():
     names = ("pdf", "worklist", "structured", "capture")
     loaded = loaded_by(*(f"cxr.reports.{name}" for name in names))
     assert not loaded & {"fpdf", "highdicom", "fontTools", "pydicom"}
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.0, "< 0.001"),
+        (0.005, "0.005"),
+        (0.17, "0.17"),
+        (0.5, "0.50"),
+        (0.95, "0.95"),
+        (0.995, "0.995"),
+        (0.999999, "> 0.999"),
+    ],
+)
+def test_a_share_is_never_certain_nor_falsely_precise(value, text):
+    assert sheet.figure(value) == text
+
+
+def test_a_report_says_what_the_answer_means_and_whether_it_holds(scored, model):
+    case = replace(
+        scored,
+        prevalence=0.2,
+        likelihood_ratio=Estimate(value=14.0, low=9.0, high=math.inf),
+        context=Context(pretest_probability=0.4),
+        stability=Stability(probabilities={"a": 0.2}, same=1, low=0.1, high=0.3),
+        evidence=Evidence(
+            zone="left lower zone", inside=0.5, area=0.3, heat={}, falls={}
+        ),
+    )
+    text = " ".join(" ".join(pages(pdf.of_film(case, model, time=NOW))).split())
+    assert "Likelihood ratio of this answer 14 (9 to infinite)" in text
+    assert "probability 0.78 (0.69 to > 0.999)" in text  # odds of 1 to 4, times 14
+    assert "at 40.0% before the film: probability 0.903" in text
+    assert "stays the same in 1 of 1 small changes" in text
+    assert "Evidence: left lower zone." in text
+
+
+def test_what_a_heat_map_is_worth_comes_from_the_card(model):
+    assert "was not measured" in document.heatmap_worth(model.card)
+    better = Estimate(value=0.2, low=0.1, high=0.3)
+    worse = Estimate(value=-0.2, low=-0.3, high=-0.1)
+    worth = HeatmapWorth(films=60, split="test", over_random=better, over_centre=worse)
+    text = document.heatmap_worth(replace(model.card, heatmap_worth=worth))
+    assert "On 60 test films" in text
+    assert "earlier (+0.20, +0.10 to +0.30) than with places at random" in text
+    assert "later (-0.20, -0.30 to -0.10) than from the middle" in text

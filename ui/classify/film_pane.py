@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from cxr.films import display
 from cxr.models.inference import Model, Prediction
 from cxr.reading.scoring import Reading
+from cxr.reports import document
 from ui import heatmap
 from ui.classify import keyboard
 from ui.classify.films import ListedFilm
@@ -104,7 +105,8 @@ def _heated(
     heat = heatmap.heat_of(shown, prediction, model.card)
     with place.popover("Colours", icon=":material/palette:"):
         look = heatmap.choose_look(st.container())
-    words = f"{heatmap.caption(heat)}. {heatmap.MEANING} {heatmap.worth(model.card)}"
+    worth = document.heatmap_worth(model.card)
+    words = f"{heatmap.caption(heat)}. {heatmap.MEANING} {worth}"
     return heatmap.overlay(shown, heat, *look), words
 
 

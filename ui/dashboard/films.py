@@ -17,6 +17,7 @@ from cxr.errors import ImageError
 from cxr.evaluation.operating import OperatingPoint
 from cxr.models.cards import Card
 from cxr.reading import scoring
+from cxr.reports import document
 from cxr.validation import tables
 from ui import heatmap, wording
 from ui.dashboard.source import Source
@@ -185,7 +186,7 @@ def _show_picture(source: Source, row: int) -> None:
         width="stretch",
         alt="The heat map",
     )
-    st.caption(f"{heatmap.MEANING} {heatmap.worth(source.card)}")
+    st.caption(f"{heatmap.MEANING} {document.heatmap_worth(source.card)}")
 
 
 def _index(source: Source) -> FilmIndex | None:
