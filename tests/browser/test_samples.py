@@ -6,6 +6,7 @@ from playwright.sync_api import expect
 
 from cxr.config import ROOT
 from cxr.models import registry
+from cxr.reading import cases, meaning
 from ui import wording
 
 pytestmark = pytest.mark.browser
@@ -24,12 +25,14 @@ def over(page):
 def home(browser, address, width, height, scheme):
     """Home in a new window, once its figures are there."""
     card = registry.read_card(ROOT / "models", registry.active_id(ROOT / "models"))
-    found, _ = wording.per_thousand(card.metrics["test"].sensitivity)
+    scores = registry.read_scores(ROOT / "models", card, "test")
+    counted = meaning.answers(scores, card.uncertain_band, card.threshold.value)
+    alarms, _ = wording.per_thousand(counted.well[cases.ABOVE])
     page = browser.new_page(
         viewport={"width": width, "height": height}, color_scheme=scheme
     )
     page.goto(address)
-    page.get_by_text(found).wait_for(timeout=PATIENCE)
+    page.get_by_text(alarms).wait_for(timeout=PATIENCE)
     settled(page)
     return page
 
