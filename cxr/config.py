@@ -3,6 +3,7 @@
 import os
 import re
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 from cxr.errors import CxrError
@@ -80,9 +81,14 @@ def settings() -> Settings:
 
 def _quarter_of_memory_mb() -> int:
     """Returns a quarter of the machine's memory in MB, within what may be set."""
+    return min(max(_memory_bytes() // 4_000_000, 50), 999_999)
+
+
+@cache
+def _memory_bytes() -> int:
     import psutil  # not needed by most of what reads settings
 
-    return min(max(psutil.virtual_memory().total // 4_000_000, 50), 999_999)
+    return int(psutil.virtual_memory().total)
 
 
 def _one_of(name: str, known: tuple[str, ...]) -> str:

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import psutil
 import pytest
 
+from cxr import config
 from cxr.config import ROOT, Settings, settings
 from cxr.errors import CxrError
 
@@ -84,7 +85,9 @@ def test_uploads_have_a_quarter_of_the_memory(monkeypatch):
     monkeypatch.setattr(
         psutil, "virtual_memory", lambda: SimpleNamespace(total=8_000_000_000)
     )
+    config._memory_bytes.cache_clear()
     assert settings().upload_mb == 2000
+    config._memory_bytes.cache_clear()
 
 
 def test_a_login_that_is_not_known_is_named(monkeypatch):

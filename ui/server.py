@@ -6,6 +6,7 @@ there is room for its bytes: each session has its quota, and all of them share o
 """
 
 import ctypes
+import gc
 import importlib
 import logging
 import pkgutil
@@ -128,6 +129,10 @@ def warm() -> None:
         importlib.import_module(name)
     Image.init()  # every format that Pillow knows
     go.Figure().to_json()  # Plotly's encoder
+    # Streamlit collects garbage after each run of a page. What is loaded by now stays,
+    # and looking through all of it each time would cost a reader a tenth of a second.
+    gc.collect()
+    gc.freeze()
 
 
 class SafeHeaders:

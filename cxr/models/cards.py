@@ -4,6 +4,7 @@ import hashlib
 import math
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from cxr.evaluation.calibration import Scaling
 from cxr.evaluation.estimates import Estimate
@@ -263,6 +264,7 @@ def _require(condition: bool, expected: str, **received: object) -> None:
         raise ValueError(f"expected {expected}, received {name}={value!r}")
 
 
+@lru_cache(maxsize=64)
 def _shifted(probability: float, logits: float) -> float:
     if logits == 0 or probability in (0, 1):
         return probability

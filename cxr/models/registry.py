@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 
 from cxr import disk, documents
@@ -74,7 +75,7 @@ def read_card(models_dir: Path, model_id: str) -> Card:
         )
     try:
         with (folder / CARD).open(encoding="utf-8") as file:
-            card = documents.parse(file.read(MAX_CARD_CHARACTERS), Card)
+            card = _parsed(file.read(MAX_CARD_CHARACTERS))
     except documents.DAMAGE as error:
         raise ModelError(
             f"The card of model {model_id} is damaged.", code="damaged-card"
@@ -85,6 +86,12 @@ def read_card(models_dir: Path, model_id: str) -> Card:
             code="damaged-card",
         )
     return card
+
+
+@lru_cache(maxsize=8)
+def _parsed(text: str) -> Card:
+    # Every run of a page reads the active card, which is seldom another one.
+    return documents.parse(text, Card)
 
 
 def card_sha256(models_dir: Path, model_id: str) -> str:
