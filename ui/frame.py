@@ -36,7 +36,7 @@ def frame(title: str, *, narrow: bool = False) -> None:
         page_title=f"{title} · cxr",
         page_icon=ICON,
         layout="wide",
-        initial_sidebar_state=264 if narrow else 326,
+        initial_sidebar_state=244 if narrow else 326,
         menu_items={"About": NOTICE},
     )
     with st.sidebar:
@@ -69,18 +69,22 @@ def _show_active_model(*, brief: bool = False) -> None:
     The page of the models must stay: there another one is made to serve.
 
     Args:
-        brief: whether its figures are left to other pages.
+        brief: whether its figures are left to other pages, and its population to a
+            click.
     """
+    population = ""
     try:
-        line = _active_model(brief)
+        line, population = _active_model(brief)
     except CxrError:
         line = ":material/block: No model is active."
     except Exception as error:
         line = f":material/error: The active model can't be shown. {logged(error)}"
-    st.caption(line)
+    if population and not brief:
+        line += f"  \n{population}"
+    st.caption(line, help=population if brief else None)
 
 
-def _active_model(brief: bool) -> str:
+def _active_model(brief: bool) -> tuple[str, str]:
     card = active_card()
     test = card.metrics.get("test")
     model = f"Active model **{escaped(card.model_id)}**"
@@ -88,4 +92,4 @@ def _active_model(brief: bool) -> str:
         model += " · not tested"
     elif not brief:
         model += f" · AUC {estimate(test.auc)} on its test patients"
-    return f"{model}  \nPopulation: {escaped(card.population)}"
+    return model, f"Population: {escaped(card.population)}"

@@ -11,6 +11,7 @@ from cxr.models.inference import NORMAL, PNEUMONIA, UNCERTAIN
 NOT_MEASURED = "–"
 INTERVAL = "95\N{NO-BREAK SPACE}% interval"
 LONGEST_NAME = 48
+WHOLE_NAME = 255  # characters, as file systems have it
 MINUTE, HOUR = 60, 3600  # seconds
 # The metrics of an `Evaluation` by their words, in the order of all tables.
 METRICS = {
@@ -191,16 +192,20 @@ def sentence(text: str) -> str:
     return escaped(text.rstrip(".")) + "."
 
 
-def file_name(name: str) -> str:
+def file_name(name: str, longest: int = LONGEST_NAME) -> str:
     """Returns a file name that can do nothing on a page: short, on one line, bare text.
 
     Folders, control characters and those that turn the direction of writing are gone.
+
+    Args:
+        name: of a file, with or without its folders.
+        longest: how many characters are kept; of a longer name both ends.
     """
     last = name.replace("\\", "/").rsplit("/", 1)[-1]
     shown = "".join(
         c for c in last if c == " " or unicodedata.category(c)[0] not in "CZ"
     )
-    return shortened(shown, LONGEST_NAME) or "unnamed"
+    return shortened(shown, longest) or "unnamed"
 
 
 def shortened(text: str, longest: int) -> str:

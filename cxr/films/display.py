@@ -1,4 +1,4 @@
-"""A film as a picture for the screen or a file: its window, a part of it, its frame."""
+"""A film as a picture for the screen or a file: its window, a part of it, its lungs."""
 
 import io
 
@@ -79,24 +79,6 @@ def part(
     rows, columns = max(1, round(height / zoom)), max(1, round(width / zoom))
     top, left = round(y * (height - rows)), round(x * (width - columns))
     return picture[top : top + rows, left : left + columns]
-
-
-def framed(picture: NDArray[np.uint8], *, ratio: float) -> NDArray[np.uint8]:
-    """Returns a picture on black, in the middle of a frame.
-
-    Pictures of every shape then take the same place on a page.
-
-    Args:
-        picture: shape `(height, width)` or `(height, width, 3)`.
-        ratio: width over height of the frame, above 0.
-    """
-    height, width = picture.shape[:2]
-    wide, high = max(width, round(height * ratio)), max(height, round(width / ratio))
-    across, down = wide - width, high - height
-    edges = (down // 2, down - down // 2, across // 2, across - across // 2)
-    return np.asarray(
-        cv2.copyMakeBorder(picture, *edges, cv2.BORDER_CONSTANT, value=(0, 0, 0))
-    )
 
 
 def outlined(

@@ -71,7 +71,8 @@ class TestFrame:
         text = words(at)
         assert "never a diagnosis" in text
         assert "tiny-1" in text
-        assert "Synthetic films." in text
+        helps = " ".join(caption.help or "" for caption in at.caption)
+        assert "Synthetic films." in text + helps
         assert {"Home", "Classify"} <= {link.label for link in at.page_link}
 
     @pytest.mark.parametrize("name", [HOME, CLASSIFY])

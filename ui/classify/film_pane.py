@@ -19,7 +19,6 @@ from ui.errors import show_errors
 
 FILM, LUNGS, HEAT = "Film", "Lungs", "Heat map"
 VIEW = "pane_view"
-RATIO = 1.14  # width over height of the pane
 OUTLINE = (92, 157, 235)  # the accent of the controls
 WHOLE_WINDOW = (0, 255)
 MOST_ZOOM = 4.0
@@ -36,7 +35,7 @@ def show_film(film: ListedFilm, model: Model) -> None:
             st.markdown(":material/hide_image: There is no film to be shown.")
             return
         place = st.container()
-        controls = st.container(horizontal=True, vertical_alignment="bottom")
+        controls = st.container(horizontal=True, vertical_alignment="center")
         view = _choose_view(controls, reading)
         shown = _adjusted(controls, reading.picture)
         caption = ""
@@ -121,4 +120,4 @@ def _enlarged(place: st.delta_generator.DeltaGenerator, picture: Picture) -> Pic
 def _show(place: st.delta_generator.DeltaGenerator, shown: Picture, view: str) -> None:
     words = {FILM: "The film", LUNGS: "The lungs on the film", HEAT: "The heat map"}
     with place:
-        st.image(display.framed(shown, ratio=RATIO), width="stretch", alt=words[view])
+        st.image(shown, width="stretch", alt=words[view])

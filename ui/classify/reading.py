@@ -14,19 +14,10 @@ from ui.classify.film_pane import show_film
 from ui.classify.films import FilmList, ListedFilm
 from ui.classify.meaning import show_meaning
 from ui.classify.review import show_review
+from ui.classify.room import reading_room
 from ui.classify.terms import case_of, terms
 from ui.classify.trials import show_trials
 from ui.samples import ATTRIBUTION, BADGE
-
-# The film takes what the panel leaves, and the whole width where that is too little.
-LOOK = """<style>
-.stMainBlockContainer:has(.st-key-reading_room) {padding: 3rem 1.25rem 2rem}
-.st-key-reading_room {align-items: flex-start}
-.st-key-reading_room > div:has(> .st-key-film_pane) {
-  flex: 1000 1 560px; min-width: min(560px, 100%)}
-.st-key-reading_room > div:has(> .st-key-reading_panel) {
-  flex: 1 1 370px; min-width: min(320px, 100%)}
-</style>"""
 
 
 def show_reading(listed: FilmList, film: ListedFilm, model: Model) -> None:
@@ -37,11 +28,10 @@ def show_reading(listed: FilmList, film: ListedFilm, model: Model) -> None:
         film: the chosen one, with its picture.
         model: that read it.
     """
-    st.html(LOOK)
-    room = st.container(horizontal=True, key="reading_room")
-    with room.container(key="film_pane"):
+    beside, panel = reading_room()
+    with beside:
         show_film(film, model)
-    with room.container(key="reading_panel", gap="xsmall"):
+    with panel:
         result = film.reading.result
         if film.sample:
             st.badge(BADGE, icon=":material/science:", color="gray")

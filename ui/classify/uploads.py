@@ -32,7 +32,7 @@ from ui.classify.worklist import ordered, row
 from ui.errors import logged
 from ui.loaders import decoder_pool, lung_network
 from ui.samples import WANTED, offer
-from ui.wording import escaped, file_name
+from ui.wording import WHOLE_NAME, escaped, file_name
 
 ROWS_WHILE_READING = 10
 # Every film is shown as it is read; of many, every tenth, so that drawing costs little.
@@ -58,7 +58,7 @@ class _Upload:
 
     def listed(self, reading: scoring.Reading) -> ListedFilm:
         return ListedFilm(
-            name=file_name(self.file.name),
+            name=file_name(self.file.name, WHOLE_NAME),
             size=self.file.size,
             sha256=self.sha256,
             reading=reading,

@@ -18,10 +18,16 @@ from ui.classify import browser, keyboard
 from ui.classify.exports import show_export
 from ui.classify.films import FilmList, ListedFilm, remember
 from ui.classify.terms import stability_of
-from ui.wording import REFUSED, VERDICTS, escaped, probability
+from ui.wording import (
+    LONGEST_NAME,
+    REFUSED,
+    VERDICTS,
+    escaped,
+    probability,
+    shortened,
+)
 
 ROWS = 50
-HEIGHT, ROW_HEIGHT = 400, 23  # pixels
 ALL, NOT_REVIEWED = "All films", "Not reviewed"
 FILTERS = {
     ALL: "",
@@ -93,13 +99,12 @@ def choose_film(
     if listed.chosen not in listed.films:
         listed.chosen = keys[0]
     with place:
-        show_worklist(listed, model)
+        _show_worklist(listed, keys, model)
     return listed.films[listed.chosen].unpacked()
 
 
-def show_worklist(listed: FilmList, model: Model) -> None:
-    """Shows counts, filter, order, rows and steps, in the place where it is called."""
-    keys = shown(listed, model)
+def _show_worklist(listed: FilmList, keys: list[str], model: Model) -> None:
+    """Shows counts, filter, order, rows and steps."""
     if len(listed.films) > 1:
         st.markdown(f"**{counts(listed, model)}**", help=keyboard.HELP)
         _show_choices(listed, model)
@@ -170,7 +175,9 @@ def shown(listed: FilmList, model: Model) -> list[str]:
 
 
 def row(film: ListedFilm, model: Model, threshold: float) -> str:
-    """Returns a film's line: answer, whole name, whether a sample, review; as Markdown.
+    """Returns a film's line: answer, name, whether a sample, review; as Markdown.
+
+    Of a long name the middle is left out; beside the chosen film it is whole.
 
     Args:
         film: listed.
@@ -178,7 +185,7 @@ def row(film: ListedFilm, model: Model, threshold: float) -> str:
         threshold: the reader's operating point, `[0, 1]`.
     """
     name = PurePath(film.name).stem if film.sample else film.name
-    name = f":small[{escaped(name)}]"
+    name = f":small[{escaped(shortened(name, LONGEST_NAME))}]"
     mark = " :gray[:material/science:]" if film.sample else ""
     mark += f" {MARKS[film.review.opinion]}" if film.review else ""
     result = film.reading.result
@@ -236,8 +243,7 @@ def _show_rows(listed: FilmList, keys: list[str], model: Model) -> None:
     def choose() -> None:
         listed.chosen = st.session_state["chosen_film"]
 
-    height = min(36 + ROW_HEIGHT * len(rows), HEIGHT)
-    with st.container(height=height, key="worklist"):
+    with st.container(border=True, key="worklist"):
         st.radio(
             "Films",
             rows,
