@@ -13,6 +13,17 @@ from ui.wording import escaped, estimate
 
 # A file of its own: Streamlit fetches an icon given by name from the internet.
 ICON = Path(__file__).with_name("icon.svg")
+# What the theme has no setting for. White on the accent of the dark theme is too faint,
+# and so is code in small print on its own ground. A link or a choice that the
+# keyboard has come to looks like its neighbours.
+LOOK = """<style>
+[data-testid=stBaseButton-primary] {color: light-dark(#fff, #0f1214)}
+[data-testid=stBaseButton-primary]:hover {color: light-dark(#fff, #0f1214)}
+[data-testid=stCaptionContainer] code {color: inherit}
+:is(button, a, summary):focus-visible,
+[data-testid=stSelectbox]:has(:focus-visible) {
+  outline: 2px solid light-dark(#2b5f9e, #8dbbf2) !important; outline-offset: 1px}
+</style>"""
 PAGES = {
     "Home": ("app.py", ":material/home:"),
     "Classify": ("pages/1_Classify.py", ":material/radiology:"),
@@ -39,6 +50,7 @@ def frame(title: str, *, narrow: bool = False) -> None:
         initial_sidebar_state=244 if narrow else 326,
         menu_items={"About": NOTICE},
     )
+    st.html(LOOK)
     with st.sidebar:
         for label, (page, icon) in PAGES.items():
             st.page_link(page, label=label, icon=icon)

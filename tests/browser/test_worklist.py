@@ -8,6 +8,8 @@ from classify_in_browser import PATIENCE, opened, picture, put, settled
 from synthetic_films import as_jpeg, as_png, chest_phantom
 from tiny_model import register_tiny_model
 
+from cxr.config import ROOT
+
 pytestmark = pytest.mark.browser
 
 
@@ -102,6 +104,99 @@ def test_ten_films_are_reviewed_by_keyboard_alone(browser, address):
     picture(page, "worklist-reviewed")
 
 
+ACTIVE = """() => {
+    const part = document.activeElement;
+    const label = part.closest('label');
+    return [
+        part.ariaLabel,
+        part.matches('button, a, summary') ? part.innerText : '',  // not a whole page's
+        label?.innerText, part.name, part.type,
+    ].join(' ');
+}"""
+# A ring or a shadow around what has the focus, or around the label that stands for it.
+SEEN = """() => {
+    let part = document.activeElement;
+    for (let step = 0; step < 4 && part; step++, part = part.parentElement) {
+        const look = getComputedStyle(part);
+        const ring = look.outlineStyle !== 'none' && parseFloat(look.outlineWidth) > 0;
+        if (ring || look.boxShadow !== 'none') return true;
+    }
+    return false;
+}"""
+
+
+def tab_to(page, words, key="Tab"):
+    """Presses a key until what has the focus has these words, and can be seen to."""
+    for _ in range(80):
+        page.keyboard.press(key)
+        if re.search(words, page.evaluate(ACTIVE)):
+            assert page.evaluate(SEEN), f"{words} has no visible focus"
+            return
+    pytest.fail(f"{words} was not reached by {key}")
+
+
+def chosen_row(page):
+    return page.locator(".st-key-worklist label:has(input:checked)").inner_text()
+
+
+def test_a_review_from_the_upload_to_the_export_by_keyboard_alone(
+    browser, address, tmp_path
+):
+    page = opened(browser, address)
+    films = []
+    for seed in range(10):
+        films.append(tmp_path / f"film-{seed}.png")
+        films[-1].write_bytes(as_png(chest_phantom(224, 224, seed=seed) + 5 * seed))
+    settled(page)
+    tab_to(page, "Upload")
+    with page.expect_file_chooser(timeout=PATIENCE) as dialog:
+        page.keyboard.press("Enter")
+    dialog.value.set_files(films)
+    page.get_by_text(re.compile("^10 films")).wait_for(timeout=PATIENCE)
+    settled(page)
+    for place in range(10):
+        pressed(page, "adu"[place % 3], re.compile("check|close|question_mark"))
+        if place < 9:
+            before = chosen_row(page)
+            pressed(page, "n", re.compile(r"film-\d\.png\s*$"))
+            assert chosen_row(page) != before
+    page.locator("body").press("h")
+    page.get_by_text("no colour, no evidence").wait_for(timeout=PATIENCE)
+    settled(page)
+    for words in ("Show", "Order"):
+        tab_to(page, words)
+    tab_to(page, "film-")
+    before = chosen_row(page)
+    page.keyboard.press("ArrowUp")
+    page.wait_for_function(
+        "before => document.querySelector("
+        "'.st-key-worklist label:has(input:checked)')?.innerText !== before",
+        arg=before,
+    )
+    settled(page)
+    tab_to(page, "Export")
+    page.keyboard.press("Enter")
+    tab_to(page, r"List \(CSV\)")
+    with page.expect_download(timeout=PATIENCE) as saved:
+        page.keyboard.press("Enter")
+    assert Path(saved.value.path()).read_text("utf-8-sig").count("\n") == 11
+    page.keyboard.press("Escape")
+    for words in ("Window", "Zoom", "Agree", "Your threshold", "How was this", "Save"):
+        tab_to(page, words)
+    picture(page, "worklist-by-keyboard")
+
+
+def test_the_sample_films_are_a_few_keys_away(browser, serve):
+    page = opened(browser, serve(ROOT / "models")[0])
+    settled(page)
+    tab_to(page, "Try sample films")
+    page.keyboard.press("Enter")
+    page.get_by_text(re.compile("^6 films")).wait_for(timeout=PATIENCE)
+    settled(page)
+    pressed(page, "a", "check")
+    pressed(page, "n", "sample-")
+
+
 def test_a_key_in_a_text_is_a_letter(browser, address):
     page = opened(browser, address)
     put(page, ("film.png", as_png(chest_phantom())))
@@ -118,7 +213,7 @@ def test_a_key_in_a_text_is_a_letter(browser, address):
     settled(page)
     assert reason.input_value() == "and a new one"
     primary = page.locator("[data-testid=stBaseButton-primary]").first
-    assert primary.inner_text().split()[1] == "Disagree"
+    assert "Disagree" in primary.inner_text().split()
 
 
 def test_a_reload_asks_while_there_are_films(browser, address):
