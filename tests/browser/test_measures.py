@@ -37,18 +37,20 @@ def address(serve, tmp_path):
 
 
 def shown(page, ratio):
-    """The drawn picture of a film of this shape, once the page shows it."""
+    """The drawn picture of a film of this shape, once it stays as it is."""
     name = f"film-{ratio}.jpg"
     put(page, (name, as_jpeg(chest_phantom(800, round(800 * ratio)))))
     panel = page.locator(".st-key-reading_panel")
     panel.get_by_text(name).first.wait_for(timeout=PATIENCE)
     page.get_by_text("The model", exact=True).wait_for(timeout=PATIENCE)
     settled(page)
+    before = None
     for _ in range(100):
         drawn = page.evaluate(DRAWN)
-        if drawn and abs(drawn["ratio"] - ratio) < 0.01:
+        if drawn and drawn == before and abs(drawn["ratio"] - ratio) < 0.01:
             return drawn
-        page.wait_for_timeout(100)
+        before = drawn
+        page.wait_for_timeout(300)
     pytest.fail(f"the film of shape {ratio} was not drawn")
 
 
