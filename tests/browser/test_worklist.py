@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from classify_in_browser import PATIENCE, opened, picture, put, settled
+from playwright.sync_api import TimeoutError
 from synthetic_films import as_jpeg, as_png, chest_phantom
 from tiny_model import register_tiny_model
 
@@ -135,6 +136,20 @@ def tab_to(page, words, key="Tab"):
     pytest.fail(f"{words} was not reached by {key}")
 
 
+def chosen_by_keyboard(page, films):
+    """Opens the file dialog by keys; a page that was just drawn may miss the first."""
+    for _ in range(4):
+        tab_to(page, "Upload")
+        try:
+            with page.expect_file_chooser(timeout=10_000) as dialog:
+                page.keyboard.press("Enter")
+        except TimeoutError:
+            continue
+        dialog.value.set_files(films)
+        return
+    pytest.fail("no file dialog opened by Enter")
+
+
 def chosen_row(page):
     return page.locator(".st-key-worklist label:has(input:checked)").inner_text()
 
@@ -148,10 +163,7 @@ def test_a_review_from_the_upload_to_the_export_by_keyboard_alone(
         films.append(tmp_path / f"film-{seed}.png")
         films[-1].write_bytes(as_png(chest_phantom(224, 224, seed=seed) + 5 * seed))
     settled(page)
-    tab_to(page, "Upload")
-    with page.expect_file_chooser(timeout=PATIENCE) as dialog:
-        page.keyboard.press("Enter")
-    dialog.value.set_files(films)
+    chosen_by_keyboard(page, films)
     page.get_by_text(re.compile("^10 films")).wait_for(timeout=PATIENCE)
     settled(page)
     for place in range(10):
