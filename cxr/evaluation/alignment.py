@@ -21,7 +21,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import optimize, stats
 
 from cxr.evaluation.estimates import Z95, Estimate, score_limits
 from cxr.evaluation.inputs import (
@@ -203,6 +202,8 @@ def labelled_place(
         threshold: at home, in logits.
     """
 
+    from scipy import optimize
+
     def unlikely(parameters: Floats) -> float:
         shift, log_scale = parameters
         x = (logits - shift) / math.exp(log_scale)
@@ -230,6 +231,8 @@ def _doubts(
 
 
 def _density(values: Floats, at: Floats) -> Floats:
+    from scipy import stats  # half a second, which a prediction must not wait for
+
     kernel = stats.gaussian_kde(values)(at)
     wide = stats.t(df=3, loc=np.median(values), scale=2 * values.std()).pdf(at)
     return np.asarray((1 - WIDE_TAIL) * kernel + WIDE_TAIL * wide)
@@ -330,6 +333,8 @@ def _agreement(
 
     Fitted to the same films, the test is lenient: what it refuses is far off.
     """
+    from scipy import stats
+
     mixed = share * home.ill + (1 - share) * home.normal
     below = np.cumsum(mixed)
     below /= below[-1]

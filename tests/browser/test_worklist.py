@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 from classify_in_browser import PATIENCE, opened, picture, put, settled
-from playwright.sync_api import TimeoutError
 from synthetic_films import as_jpeg, as_png, chest_phantom
 from tiny_model import register_tiny_model
 
@@ -136,20 +135,6 @@ def tab_to(page, words, key="Tab"):
     pytest.fail(f"{words} was not reached by {key}")
 
 
-def chosen_by_keyboard(page, films):
-    """Opens the file dialog by keys; a page that was just drawn may miss the first."""
-    for _ in range(4):
-        tab_to(page, "Upload")
-        try:
-            with page.expect_file_chooser(timeout=10_000) as dialog:
-                page.keyboard.press("Enter")
-        except TimeoutError:
-            continue
-        dialog.value.set_files(films)
-        return
-    pytest.fail("no file dialog opened by Enter")
-
-
 def chosen_row(page):
     return page.locator(".st-key-worklist label:has(input:checked)").inner_text()
 
@@ -158,12 +143,18 @@ def test_a_review_from_the_upload_to_the_export_by_keyboard_alone(
     browser, address, tmp_path
 ):
     page = opened(browser, address)
+    # Playwright holds the dialog from here on; told at the key press, it can be late.
+    page.on("filechooser", lambda _: None)
     films = []
     for seed in range(10):
         films.append(tmp_path / f"film-{seed}.png")
         films[-1].write_bytes(as_png(chest_phantom(224, 224, seed=seed) + 5 * seed))
+    page.get_by_text("Sample films:").wait_for(timeout=PATIENCE)  # the page's end
     settled(page)
-    chosen_by_keyboard(page, films)
+    tab_to(page, "Upload")
+    with page.expect_file_chooser(timeout=PATIENCE) as dialog:
+        page.keyboard.press("Enter")
+    dialog.value.set_files(films)
     page.get_by_text(re.compile("^10 films")).wait_for(timeout=PATIENCE)
     settled(page)
     for place in range(10):
@@ -200,6 +191,7 @@ def test_a_review_from_the_upload_to_the_export_by_keyboard_alone(
 
 def test_the_sample_films_are_a_few_keys_away(browser, serve):
     page = opened(browser, serve(ROOT / "models")[0])
+    page.get_by_text("Sample films:").wait_for(timeout=PATIENCE)
     settled(page)
     tab_to(page, "Try sample films")
     page.keyboard.press("Enter")
