@@ -34,8 +34,9 @@ LOOK = """<style>
 .st-key-worklist {
   max-height: min(60vh, 25rem); overflow-y: auto; padding: .25rem;
   flex-wrap: nowrap; overflow-wrap: anywhere}
-.st-key-worklist [role=radiogroup] {gap: 0; width: 100%}
-.st-key-worklist [role=radiogroup] > div {width: 100%}
+.st-key-worklist [role=radiogroup] {gap: 0}
+.st-key-worklist :is(.stElementContainer, .stRadio, [role=radiogroup], .stRadio div) {
+  width: 100%}
 .st-key-worklist p > span:not([class]) {font-size: .8125rem !important}
 .st-key-worklist [data-testid=stRadioOption] {
   width: 100%; margin: 0; padding: .1875rem .5rem; border-left: 3px solid transparent}
