@@ -12,7 +12,6 @@ with labels gives and the share, and how often nothing is proposed.
 
 import argparse
 import json
-import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +20,7 @@ import numpy as np
 from cxr.config import settings
 from cxr.evaluation import alignment
 from cxr.evaluation.alignment import Reference
+from cxr.evaluation.calibration import logit
 from cxr.models import inference, registry
 from cxr.models.inference import Model
 from cxr.robustness import films as film_sets
@@ -64,7 +64,7 @@ def lines(
 ) -> Iterator[dict[str, object]]:
     """Yields the figures of every shift and share."""
     home, subject = home_of(model), subjects.subject_of(model)
-    threshold = logit(model.card.threshold.value)
+    threshold = float(logit(model.card.threshold.value))
     for name in (UNSHIFTED, *CHOSEN):
         scores = logits_under(subject, tested, name)
         place = labelled_place(home, tested, scores, threshold)
@@ -89,7 +89,7 @@ def home_of(model: Model) -> Reference:
     return alignment.reference(
         np.concatenate([t.labels for t in tables]),
         np.concatenate([card.calibration.scaled(t.logits) for t in tables]),
-        threshold=logit(card.threshold.value),
+        threshold=float(logit(card.threshold.value)),
         groups=[patient for t in tables for patient in t.patients],
     )
 
@@ -101,8 +101,7 @@ def logits_under(subject: Subject, films: FilmSet, name: str) -> np.ndarray:
     else:
         [shift] = [s for s in shifts.SHIFTS if s.name == name]
         probabilities = shifts.shifted_probabilities(subject, films, shift, seed=0)
-    inside = np.clip(probabilities, 1e-9, 1 - 1e-9)
-    return np.log(inside) - np.log1p(-inside)
+    return logit(probabilities)
 
 
 def labelled_place(
@@ -168,11 +167,6 @@ def in_words(line: dict[str, object]) -> str:
         f"aligned {after[0]:.3f}/{after[1]:.3f} held {line['threshold_held']:.2f} "
         f"{line['share_held']:.2f} nothing {line['nothing_proposed']:.2f}"
     )
-
-
-def logit(probability: float) -> float:
-    """Returns the log odds of a probability."""
-    return math.log(probability) - math.log1p(-probability)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ import numpy as np
 
 from cxr import documents
 from cxr.config import settings
+from cxr.evaluation.calibration import logit
 from cxr.films.film import read_film
 from cxr.models import inference, registry
 from cxr.models.inference import Model
@@ -60,7 +61,7 @@ def report(model: Model, own: np.ndarray, changed: np.ndarray) -> stability.Marg
     turned = answers[:, np.newaxis] != [
         [model.decide(p, threshold) for p in row] for row in changed
     ]
-    moved = np.abs(_logits(changed) - _logits(own)[:, np.newaxis])
+    moved = np.abs(logit(changed) - logit(own)[:, np.newaxis])
     for i, name in enumerate(stability.CHANGES):
         half, most = np.quantile(moved[:, i], [0.5, 0.95])
         print(
@@ -76,11 +77,6 @@ def report(model: Model, own: np.ndarray, changed: np.ndarray) -> stability.Marg
         f"{(flips & inside).sum()} of those that turn."
     )
     return margin
-
-
-def _logits(probabilities: np.ndarray) -> np.ndarray:
-    inside = np.clip(probabilities, 1e-9, 1 - 1e-9)
-    return np.log(inside) - np.log1p(-inside)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ NOT_MEASURED = "–"
 INTERVAL = "95\N{NO-BREAK SPACE}% interval"
 LONGEST_NAME = 48
 WHOLE_NAME = 255  # characters, as file systems have it
-MINUTE, HOUR = 60, 3600  # seconds
+MINUTE = 60  # seconds
 # The metrics of an `Evaluation` by their words, in the order of all tables.
 METRICS = {
     "AUC": "auc",

@@ -80,6 +80,7 @@ def classify(
 
 
 def _films_at(paths: Sequence[Path]) -> Iterator[Path]:
+    from cxr.datasets import search
     from cxr.films import kinds
 
     for path in paths:
@@ -88,13 +89,7 @@ def _films_at(paths: Sequence[Path]) -> Iterator[Path]:
             continue
         if not path.is_dir():
             raise DatasetError(f"There is no file or folder {path}.")
-        films = sorted(
-            file
-            for file in path.rglob("*")
-            if not any(map(kinds.is_companion, file.relative_to(path).parts))
-            and file.is_file()
-            and kinds.can_be_film(file)
-        )
+        films = sorted(search.films_below(path))
         if not films:
             raise DatasetError(
                 f"The folder {path} holds no films (files ending in "

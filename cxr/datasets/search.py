@@ -34,12 +34,19 @@ def allowed_folder(folder: Path) -> Path:
 
 
 def films_below(root: Path) -> Iterator[Path]:
-    """Yields what can be a film below an allowed folder; links are not followed."""
+    """Yields what can be a film below a folder; links to folders are not followed.
+
+    What came along with films (`__MACOSX` and its like) is left out.
+    """
     count = 0
     for folder, _, names in os.walk(root):
+        if any(map(kinds.is_companion, Path(folder).relative_to(root).parts)):
+            continue
         for name in names:
             path = Path(folder, name)
-            if kinds.is_companion(name) or not kinds.can_be_film(path):
+            if kinds.is_companion(name) or not path.is_file():
+                continue
+            if not kinds.can_be_film(path):
                 continue
             if count < MOST_FILES:
                 count += 1

@@ -263,7 +263,7 @@ def fit_isotonic(y_true: ArrayLike, logits: ArrayLike) -> IsotonicScaling:
     rows = _joined(np.stack([weights, centres, means]).T, STEEPEST * slope)
     return IsotonicScaling(
         knots=tuple(float(centre) for _, centre, _ in rows),
-        values=tuple(_logit(float(mean)) for _, _, mean in rows),
+        values=tuple(float(logit(mean)) for _, _, mean in rows),
         slope=slope,
         prevalence=float(labels.mean()),
     )
@@ -320,6 +320,19 @@ def likelihood_ratio(probability: ArrayLike, *, trained_prevalence: float) -> Fl
     p = _probabilities(probability)
     with np.errstate(divide="ignore"):
         return p / (1 - p) * ((1 - trained_prevalence) / trained_prevalence)
+
+
+def logit(probability: ArrayLike) -> Floats:
+    """Returns the log odds of probabilities, `float64`, same shape.
+
+    A rule may put a threshold at 0 or 1, and a network score as good as that: both
+    count as 1e-9 away from it.
+
+    Args:
+        probability: in `[0, 1]`, any shape.
+    """
+    inside = np.clip(np.asarray(probability, np.float64), 1e-9, 1 - 1e-9)
+    return np.asarray(np.log(inside) - np.log1p(-inside))
 
 
 def _sigmoid(x: Floats) -> Floats:
@@ -408,11 +421,7 @@ def _joined(rows: Floats, steepest: float) -> list[Floats]:
 
 
 def _slope(a: Floats, b: Floats) -> float:
-    return (_logit(float(b[2])) - _logit(float(a[2]))) / max(float(b[1] - a[1]), 1e-300)
-
-
-def _logit(probability: float) -> float:
-    return math.log(probability) - math.log1p(-probability)
+    return float(logit(b[2]) - logit(a[2])) / max(float(b[1] - a[1]), 1e-300)
 
 
 def _smoothed(labels: Integers) -> Floats:

@@ -19,7 +19,8 @@ from cxr.films import preparation
 from cxr.films.film import Film
 from cxr.models import cards, registry
 from cxr.models.cards import Card
-from cxr.models.network import BATCH, Ensemble, Network
+from cxr.models.compiled import BATCH
+from cxr.models.network import Ensemble, Network
 from cxr.models.subtypes import CLASSES, SubtypeHead, read
 
 GOLDEN_TOLERANCE = 1e-3  # probability; other processors add in another order

@@ -7,7 +7,6 @@ features by which the gate (`novelty`) tells whether a picture may be scored at 
 
 import hashlib
 import io
-import threading
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -22,13 +21,13 @@ from cxr.evaluation.estimates import Estimate
 from cxr.films import preparation
 from cxr.models import cards, novelty, registry
 from cxr.models.cards import FileRecord
+from cxr.models.compiled import CompiledGraph
 from cxr.models.novelty import Gate, GateRecord, Likeness
 
 FOLDER = registry.LUNGS  # beside the models
 GATE = "gate.npz"
 OUTPUTS = ("lungs", "pooled")
 SIZE = 128
-BATCH = 16
 GOLDEN_TOLERANCE = 1e-2  # share of lung at a place; other processors add otherwise
 SMALLEST_PART = 0.01  # of the film; smaller parts are no lung
 
@@ -109,22 +108,12 @@ class LungNetwork:
         Raises:
             ModelError: OpenVINO can't read or compile it.
         """
-        from cxr.models.runtime import openvino
-
         self.card = card
         self._gate = gate
-        self._core = openvino.Core()
-        self._settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32"}
-        if threads:
-            self._settings["INFERENCE_NUM_THREADS"] = threads
         try:
-            self._graph = self._core.read_model(model=xml, weights=weights)
-            self._one = self._compile(1)
-        except RuntimeError as error:
+            self._graph = CompiledGraph(xml, weights, threads=threads)
+        except (RuntimeError, IndexError) as error:
             raise _damaged("The network of the lungs can't be read.") from error
-        self._many: Any = None
-        # A compiled network answers one call at a time and refuses a second.
-        self._lock = threading.Lock()
 
     def prepare(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
         """Returns the input `(128, 128, 1)` for a film's pixels `(height, width)`."""
@@ -136,25 +125,11 @@ class LungNetwork:
 
     def __call__(self, inputs: NDArray[np.float32]) -> LungOutputs:
         """Returns lungs and features for inputs `(n, 128, 128, 1)`, `n` above 0."""
-        whole = len(inputs) // BATCH * BATCH
-        with self._lock:
-            if whole and self._many is None:
-                self._many = self._compile(BATCH)
-            parts = [
-                _outputs(self._many(inputs[i : i + BATCH], share_inputs=True))
-                for i in range(0, whole, BATCH)
-            ]
-            parts += [
-                _outputs(self._one(inputs[i : i + 1], share_inputs=True))
-                for i in range(whole, len(inputs))
-            ]
-        logits, pooled = (np.concatenate(part) for part in zip(*parts, strict=True))
-        return LungOutputs(share=1 / (1 + np.exp(-logits[..., 0])), pooled=pooled)
-
-    def _compile(self, batch: int) -> Any:
-        graph = self._graph.clone()
-        graph.reshape([batch, SIZE, SIZE, 1])
-        return self._core.compile_model(graph, "CPU", self._settings)
+        found = self._graph(inputs, OUTPUTS)
+        share = 1 / (1 + np.exp(-found["lungs"][..., 0]))
+        return LungOutputs(
+            share=share.astype(np.float32, copy=False), pooled=found["pooled"]
+        )
 
 
 def load(models_dir: Path, *, threads: int = 0) -> LungNetwork:
@@ -256,11 +231,6 @@ def outline(share: Share) -> Lungs:
     else:
         right, left = empty, labels == parts[0] if parts else empty
     return Lungs(share=share, right=right, left=left)
-
-
-def _outputs(result: Any) -> tuple[Share, NDArray[np.float32]]:
-    # OpenVINO reuses its buffers at the next call.
-    return result["lungs"].copy(), result["pooled"].copy()
 
 
 def _bytes(path: Path, record: FileRecord) -> bytes:

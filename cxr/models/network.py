@@ -1,9 +1,7 @@
 """A network as OpenVINO runs it: films in, outputs and heat maps out."""
 
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +10,8 @@ from cxr.errors import ModelError
 from cxr.evaluation.calibration import Scaling
 from cxr.films import preparation
 from cxr.films.tones import StandardTone
+from cxr.models.compiled import CompiledGraph
 
-BATCH = 16
 OUTPUTS = ("logit", "activation_map", "pooled")
 
 
@@ -64,19 +62,9 @@ class Network:
         Raises:
             ModelError: OpenVINO can't read or compile it, or it is no such network.
         """
-        from cxr.models.runtime import openvino
-
-        core = openvino.Core()
-        # By default OpenVINO computes in bfloat16 where the processor can: other
-        # machines would give other scores.
-        self._settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32"}
-        if threads:
-            self._settings["INFERENCE_NUM_THREADS"] = threads
         try:
-            self._graph = core.read_model(model=xml, weights=weights)
-            size = self._graph.input(0).partial_shape[1].get_length()
-            self._one = self._compile(core, 1, size)
-            shapes = [self._one.output(name).shape for name in OUTPUTS]
+            self._graph = CompiledGraph(xml, weights, threads=threads)
+            shapes = [self._graph.shape(name) for name in OUTPUTS]
         except (RuntimeError, IndexError) as error:
             raise ModelError(
                 "The network file can't be read; it is damaged or was made for another "
@@ -88,12 +76,8 @@ class Network:
                 "The network does not give one score and one map for a film.",
                 code="damaged-model",
             )
-        self._core = core
-        self._many: Any = None
-        # A compiled network answers one call at a time and refuses a second.
-        self._lock = threading.Lock()
-        self.size = size
-        self.channels = int(shapes[2][1])
+        self.size = self._graph.size
+        self.channels = shapes[2][1]
         self.tone = tone
 
     def prepare(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -101,29 +85,13 @@ class Network:
         return preparation.network_input(pixels, self.size, self.tone)
 
     def __call__(self, inputs: NDArray[np.float32]) -> Outputs:
-        """Returns the outputs for inputs of shape `(n, size, size, 1)`, `n` above 0.
-
-        What does not fill a batch is scored one by one: filling it up would take
-        longer.
-        """
-        whole = len(inputs) // BATCH * BATCH
-        with self._lock:
-            if whole and self._many is None:
-                self._many = self._compile(self._core, BATCH, self.size)
-            parts = [
-                _outputs(self._many(inputs[i : i + BATCH], share_inputs=True))
-                for i in range(0, whole, BATCH)
-            ]
-            parts += [
-                _outputs(self._one(inputs[i : i + 1], share_inputs=True))
-                for i in range(whole, len(inputs))
-            ]
-        return _joined(parts)
-
-    def _compile(self, core: Any, batch: int, size: int) -> Any:
-        graph = self._graph.clone()
-        graph.reshape([batch, size, size, 1])
-        return core.compile_model(graph, "CPU", self._settings)
+        """Returns the outputs for inputs of shape `(n, size, size, 1)`, `n` above 0."""
+        found = self._graph(inputs, OUTPUTS)
+        return Outputs(
+            logits=found["logit"][:, 0],
+            activation_maps=found["activation_map"],
+            pooled=found["pooled"],
+        )
 
 
 class Ensemble:
@@ -179,15 +147,6 @@ class Ensemble:
         )
 
 
-def _outputs(result: Any) -> Outputs:
-    # OpenVINO reuses its buffers at the next call.
-    return Outputs(
-        logits=result["logit"][:, 0].copy(),
-        activation_maps=result["activation_map"].copy(),
-        pooled=result["pooled"].copy(),
-    )
-
-
 def _mean_map(maps: list[NDArray[np.float32]]) -> NDArray[np.float32]:
     height, width = np.max([one.shape[1:] for one in maps], axis=0)
     same = [
@@ -206,14 +165,4 @@ def _enlarged(
 
     return np.asarray(
         cv2.resize(activation_map, (width, height), interpolation=cv2.INTER_LINEAR)
-    )
-
-
-def _joined(parts: list[Outputs]) -> Outputs:
-    if len(parts) == 1:
-        return parts[0]
-    return Outputs(
-        logits=np.concatenate([p.logits for p in parts]),
-        activation_maps=np.concatenate([p.activation_maps for p in parts]),
-        pooled=np.concatenate([p.pooled for p in parts]),
     )

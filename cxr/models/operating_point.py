@@ -4,12 +4,11 @@ Both are chosen on validation films, by the same rules for a single model and fo
 ensemble, and never on the films that the model is tested on.
 """
 
-import math
-
 import numpy as np
 from numpy.typing import NDArray
 
 from cxr.evaluation import thresholds
+from cxr.evaluation.calibration import logit
 from cxr.models.cards import Threshold, UncertainBand
 
 BAND_SENSITIVITY = 0.998
@@ -104,10 +103,10 @@ def uncertain_band(
     high = thresholds.threshold_for_specificity(
         labels, probabilities, target=BAND_SPECIFICITY
     )
-    centre = _logit(threshold)
+    centre = float(logit(threshold))
     return UncertainBand(
-        below=max(0.0, centre - _logit(low)),
-        above=max(0.0, _logit(high) - centre),
+        below=max(0.0, centre - float(logit(low))),
+        above=max(0.0, float(logit(high)) - centre),
         rule=(
             f"from sensitivity {BAND_SENSITIVITY} to specificity {BAND_SPECIFICITY} on "
             "the validation films, in logits around the threshold"
@@ -118,9 +117,3 @@ def uncertain_band(
 def _inside(threshold: float) -> float:
     # A rule may end at 0 or 1, around which a band in logits can't be drawn.
     return min(max(threshold, 1e-6), 1 - 1e-6)
-
-
-def _logit(probability: float) -> float:
-    # A rule may put its threshold at or beyond the ends of the scale.
-    inside = min(max(probability, 1e-9), 1 - 1e-9)
-    return math.log(inside) - math.log1p(-inside)

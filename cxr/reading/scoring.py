@@ -22,9 +22,9 @@ from cxr.films.decoding import DecoderPool
 from cxr.films.film import Film
 from cxr.films.refusals import content_of
 from cxr.models import lungs as lung_outline
+from cxr.models.compiled import BATCH
 from cxr.models.inference import Model, Prediction
 from cxr.models.lungs import LungNetwork, Lungs
-from cxr.models.network import BATCH
 from cxr.models.novelty import GateRecord, Likeness
 from cxr.reading import eligibility
 
@@ -121,7 +121,7 @@ def score(
         picture_edge: longest edge in pixels of the picture that each reading keeps
             for the screen; None for no pictures.
         most_at_once: films that are scored together at most, at least 1. Below
-            `network.BATCH` readings come film by film, and the network is not compiled
+            `compiled.BATCH` readings come film by film, and the network is not compiled
             a second time for whole batches.
     """
     started = time.perf_counter()

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from cxr import documents
 from cxr.errors import ImageError
+from cxr.evaluation.calibration import logit
 from cxr.films import changes, preparation
 from cxr.films.changes import Draws
 from cxr.models.inference import Model
@@ -197,9 +198,8 @@ def distance(probability: float, model: Model, threshold: float) -> float:
         model: that read it.
         threshold: the reader's operating point, `(0, 1)`.
     """
-    return min(
-        abs(_logit(probability) - _logit(edge)) for edge in model.band(threshold)
-    )
+    edges = logit(model.band(threshold))
+    return float(np.abs(logit(probability) - edges).min())
 
 
 def fitted_margin(
@@ -238,8 +238,3 @@ def fitted_margin(
 def margins() -> Margins:
     """Returns the margins that `benchmarks/stability.py` measured."""
     return documents.read(MARGINS, Margins)
-
-
-def _logit(probability: float) -> float:
-    inside = min(max(probability, 1e-9), 1 - 1e-9)
-    return math.log(inside) - math.log1p(-inside)

@@ -18,6 +18,7 @@ from cxr.datasets import search
 from cxr.errors import CxrError, DatasetError, ImageError
 from cxr.evaluation import alignment
 from cxr.evaluation.alignment import Fit, Reference
+from cxr.evaluation.calibration import logit
 from cxr.evaluation.estimates import Estimate
 from cxr.films.decoding import DecoderPool
 from cxr.governance import stored_points
@@ -122,16 +123,13 @@ def align(
         readings.append(replace(reading, lungs=None))  # masks of many films are large
         progress(len(readings), len(films))
     scored = [r for r in readings if not isinstance(r.result, ImageError)]
+    predictions = [r.result for r in scored if not isinstance(r.result, ImageError)]
     if not scored:
         raise CxrError("None of these films could be scored.", code="no-films")
     card = model.card
-    logits = [
-        card.calibration.scaled([r.result.logit])[0]
-        for r in scored
-        if not isinstance(r.result, ImageError)
-    ]
+    logits = card.calibration.scaled([prediction.logit for prediction in predictions])
     limits = share or (alignment.LOWEST_SHARE, alignment.HIGHEST_SHARE)
-    shipped = _logit(card.threshold.value)
+    shipped = float(logit(card.threshold.value))
     found = alignment.fit(
         reference(models_dir, card), logits, threshold=shipped, share=limits
     )
@@ -146,9 +144,7 @@ def align(
         left_out=_left_out(readings),
         before=_answers(scored, model, card.threshold.value),
         after=_answers(scored, model, threshold.value),
-        probabilities=tuple(
-            r.result.probability for r in scored if not isinstance(r.result, ImageError)
-        ),
+        probabilities=tuple(prediction.probability for prediction in predictions),
     )
 
 
@@ -162,7 +158,7 @@ def reference(models_dir: Path, card: Card) -> Reference:
     return alignment.reference(
         np.concatenate([t.labels for t in tables]),
         np.concatenate([card.calibration.scaled(t.logits) for t in tables]),
-        threshold=_logit(card.threshold.value),
+        threshold=float(logit(card.threshold.value)),
         groups=[patient for t in tables for patient in t.patients],
     )
 
@@ -214,10 +210,6 @@ def _answers(
         answer: given[answer] / len(scored)
         for answer in (cases.ABOVE, cases.NO_ANSWER, cases.BELOW)
     }
-
-
-def _logit(probability: float) -> float:
-    return math.log(probability) - math.log1p(-probability)
 
 
 def _probability(logit: float) -> float:

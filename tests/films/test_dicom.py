@@ -21,28 +21,13 @@ from pydicom.uid import (
     JPIPHTJ2KReferenced,
     RLELossless,
 )
+from refused_files import assert_whole_or_refused, refused, replaced
 from synthetic_films import as_dicom, as_jpeg, chest_phantom, parsed, written
 
-from cxr.errors import ImageError
 from cxr.films.film import read_film
-from cxr.films.refusals import REFUSALS
 
 FILM = chest_phantom(200, 256, seed=5, opacity=0.7)
 MARGIN = np.pad(FILM, ((20, 20), (40, 40)), constant_values=np.nan)
-
-
-def refused(data: bytes) -> ImageError:
-    """The error with which a file is refused."""
-    with pytest.raises(ImageError) as caught:
-        read_film(data)
-    assert caught.value.code in REFUSALS
-    return caught.value
-
-
-def replaced(data: bytes, old: bytes, new: bytes) -> bytes:
-    """A file with the one occurrence of some bytes replaced."""
-    assert data.count(old) == 1
-    return data.replace(old, new)
 
 
 def wheel_file(name: str) -> bytes:
@@ -388,13 +373,3 @@ class TestDamage:
             for place in random.integers(132, 1_200, random.integers(1, 4)):
                 mutant[place] = random.integers(256)
             assert_whole_or_refused(bytes(mutant))
-
-
-def assert_whole_or_refused(data: bytes) -> None:
-    try:
-        film = read_film(data)
-    except ImageError as error:
-        assert error.code in REFUSALS
-    else:
-        assert np.isfinite(film.pixels).all()
-        assert 0 <= film.pixels.min() and film.pixels.max() <= 255

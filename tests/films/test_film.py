@@ -14,6 +14,7 @@ from dataclasses import FrozenInstanceError
 import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
+from refused_files import assert_whole_or_refused
 from synthetic_films import as_dicom, as_jpeg, as_png, chest_phantom, saved
 
 from cxr.config import ROOT
@@ -288,16 +289,6 @@ class TestDamage:
             for place in random.integers(0, len(data), random.integers(1, 9)):
                 mutant[place] = random.integers(256)
             assert_whole_or_refused(bytes(mutant))
-
-
-def assert_whole_or_refused(data: bytes) -> None:
-    try:
-        film = read_film(data)
-    except ImageError as error:
-        assert error.code in REFUSALS
-    else:
-        assert np.isfinite(film.pixels).all()
-        assert 0 <= film.pixels.min() and film.pixels.max() <= 255
 
 
 class TestWarnings:

@@ -6,29 +6,14 @@ import pytest
 from pydicom.pixels import apply_windowing
 from pydicom.sequence import Sequence
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian
+from refused_files import refused, replaced
 from synthetic_films import as_dicom, chest_phantom, parsed, written
 
-from cxr.errors import ImageError
 from cxr.films import greyscale
 from cxr.films.film import read_film
-from cxr.films.refusals import REFUSALS
 
 FILM = chest_phantom(200, 256, seed=5, opacity=0.7)
 MARGIN = np.pad(FILM, ((20, 20), (40, 40)), constant_values=np.nan)
-
-
-def refused(data: bytes) -> ImageError:
-    """The error with which a file is refused."""
-    with pytest.raises(ImageError) as caught:
-        read_film(data)
-    assert caught.value.code in REFUSALS
-    return caught.value
-
-
-def replaced(data: bytes, old: bytes, new: bytes) -> bytes:
-    """A file with the one occurrence of some bytes replaced."""
-    assert data.count(old) == 1
-    return data.replace(old, new)
 
 
 class TestTone:

@@ -17,8 +17,9 @@ from cxr.films import preparation
 from cxr.films.film import Film, read_film
 from cxr.models import cards, inference, registry
 from cxr.models.cards import UncertainBand
+from cxr.models.compiled import BATCH
 from cxr.models.inference import NORMAL, PNEUMONIA, UNCERTAIN, Model
-from cxr.models.network import BATCH, Outputs
+from cxr.models.network import Outputs
 from cxr.models.runtime import openvino
 
 ops = openvino.opset13

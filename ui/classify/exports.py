@@ -84,12 +84,17 @@ def show_export(listed: FilmList, keys: list[str], model: Model) -> None:
         )
 
 
-def show_film_export(film: ListedFilm, model: Model) -> None:
+def show_film_export(film: ListedFilm, model: Model, at: Terms) -> None:
     """Shows the menu that saves a film that was scored.
 
     The page keeps no DICOM file, so its DICOM documents stand in a study of their own.
+
+    Args:
+        film: listed, with its picture.
+        model: that read it.
+        at: the terms on which it is read.
     """
-    makers = _film_makers(film, model, terms(model.card), heatmap.look())
+    makers = _film_makers(film, model, at, heatmap.look())
     kind = "sample-" if film.sample else ""
     with st.popover("Save this reading", icon=":material/download:"):
         for (label, stem, ending, mime), make in zip(FILM_FILES, makers, strict=True):

@@ -56,7 +56,7 @@ def _show_panel(
     show_trials(listed, film, model, at)
     show_second_opinion(prediction, model.card)
     show_context(listed)
-    show_film_export(film, model)
+    show_film_export(film, model, at)
 
 
 def _show_refusal(film: ListedFilm, error: ImageError) -> None:

@@ -4,14 +4,13 @@ It owns the form, what it found before and after, and the signature. The shipped
 threshold stays; what is signed is offered beside it.
 """
 
-import math
-
 import plotly.graph_objects as go
 import streamlit as st
 
 from cxr.config import settings
 from cxr.errors import CxrError
 from cxr.evaluation.alignment import FEWEST
+from cxr.evaluation.calibration import logit
 from cxr.governance import stored_points
 from cxr.models.cards import Card
 from cxr.validation import alignment
@@ -144,7 +143,7 @@ def _show(card: Card, found: Alignment) -> None:
 
 def _figure(found: Alignment) -> go.Figure:
     """Returns how the scores lie here, with both thresholds."""
-    logits = [_logit(p) for p in found.probabilities]
+    logits = logit(found.probabilities)
     marks = ((found.shipped, "shipped", "dot"), (found.threshold.value, "here", "dash"))
     films = {
         "type": "histogram",
@@ -162,8 +161,8 @@ def _figure(found: Alignment) -> go.Figure:
         shapes=[
             {
                 "type": "line",
-                "x0": _logit(value),
-                "x1": _logit(value),
+                "x0": float(logit(value)),
+                "x1": float(logit(value)),
                 "y0": 0,
                 "y1": 1,
                 "yref": "paper",
@@ -173,7 +172,7 @@ def _figure(found: Alignment) -> go.Figure:
         ],
         annotations=[
             {
-                "x": _logit(value),
+                "x": float(logit(value)),
                 "y": 1,
                 "yref": "paper",
                 "text": name,
@@ -222,8 +221,3 @@ def _sign(card: Card, found: Alignment) -> None:
         f"Threshold {wording.threshold(point.threshold)} is this site's operating "
         "point. Classify offers it beside the shipped one."
     )
-
-
-def _logit(probability: float) -> float:
-    inside = min(max(probability, 1e-6), 1 - 1e-6)
-    return math.log(inside) - math.log1p(-inside)
