@@ -106,6 +106,38 @@ class DataRecord:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Place:
+    """Films of another place that a model learned from too, and its worth there.
+
+    Calibration and threshold are chosen on the films of `DataRecord` alone.
+
+    Attributes:
+        name: of the place.
+        source: citation.
+        licence: of the films.
+        population: whose films they are.
+        films: number in each split.
+        positives: number with pneumonia in each split.
+        patients: number in each split.
+        auc: on its test films, whose patients trained nothing and chose nothing; None
+            where they are of one class.
+        sensitivity: at the shipped threshold, likewise; None without pneumonia.
+        specificity: likewise; None where all have it.
+    """
+
+    name: str
+    source: str
+    licence: str
+    population: str
+    films: dict[str, int]
+    positives: dict[str, int]
+    patients: dict[str, int]
+    auc: Estimate | None
+    sensitivity: Estimate | None
+    specificity: Estimate | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Parity:
     """Agreement of the serving network with the trained one on the same films."""
 
@@ -201,6 +233,7 @@ class Card:
         tone: towards which films are moved before the network sees them; None where
             it takes them as they are, and for an ensemble, whose members have theirs.
         heatmap_worth: how faithful the heat map is; None where it was not measured.
+        places: other places whose films it learned from too; none for most models.
     """
 
     model_id: str
@@ -230,6 +263,7 @@ class Card:
     members: tuple[Member, ...] = ()
     tone: StandardTone | None = None
     heatmap_worth: HeatmapWorth | None = None
+    places: tuple[Place, ...] = ()
 
     @property
     def weights_sha256(self) -> str:

@@ -4,6 +4,7 @@ import io
 import json
 import shutil
 import zipfile
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -13,12 +14,14 @@ from tiny_model import register_tiny_model
 
 from cxr.config import ROOT
 from cxr.errors import ModelError
+from cxr.evaluation.estimates import Estimate
 from cxr.films.tones import StandardTone
 from cxr.governance import gates, promotion, trust
 from cxr.models import cards, ensembles, registry, scores, transfer
 from cxr.records import audit
 from ui import people
 from ui.models import exchange, trail
+from ui.wording import NOT_MEASURED
 
 HOME, MODELS = "app.py", "pages/5_Models.py"
 COMPARE, FILES, TRAIL = "Compare and promote", "Files", "Audit trail"
@@ -203,6 +206,32 @@ class TestCard:
         register_tiny_model(models_dir, "tiny-3", tone=tone)
         assert "35% of the way to the mean grey scale" in words(page(chosen="tiny-3"))
         assert "grey scale" not in words(page(chosen="tiny-2"))
+
+    def test_names_other_places_and_what_the_model_is_worth_there(self, models_dir):
+        half = Estimate(value=0.5, low=0.25, high=0.75)
+        place = cards.Place(
+            name="Seaside",
+            source="Nobody, 2026",
+            licence="CC0",
+            population="Grown-ups.",
+            films={"train": 12, "test": 4},
+            positives={"train": 0, "test": 0},
+            patients={"train": 10, "test": 4},
+            auc=None,
+            sensitivity=None,
+            specificity=half,
+        )
+        card = registry.read_card(models_dir, "tiny-1")
+        registry.write_card(models_dir, replace(card, places=(place,)))
+        at = page(chosen="tiny-1")
+        assert registry.read_card(models_dir, "tiny-1").places == (place,)
+        [row] = [t.value for t in at.table if "Other place" in t.value]
+        shown = row.iloc[0].to_dict()
+        assert shown["Other place"] == "Seaside, CC0"
+        assert (shown["Trained on"], shown["Tested on"]) == ("12", "4")
+        assert "0.500 (0.250" in shown["Specificity"]
+        assert shown["AUC"] == shown["Sensitivity"] == NOT_MEASURED
+        assert "Seaside: Grown-ups. Nobody, 2026" in words(at)
 
     def test_text_of_a_card_can_do_nothing_on_the_page(self, models_dir):
         path = models_dir / "tiny-2" / cards.CARD

@@ -6,6 +6,7 @@ import streamlit as st
 
 from cxr.config import settings
 from cxr.evaluation.calibration import IsotonicScaling, Scaling
+from cxr.evaluation.estimates import Estimate
 from cxr.models import cards, registry
 from cxr.models.cards import Card
 from ui import learning_curves, wording
@@ -129,8 +130,36 @@ def _show_data(card: Card) -> None:
         hide_index=True,
         alt="Films and patients in each split",
     )
+    if card.places:
+        _show_places(card)
     st.caption("Fingerprint of the data (SHA-256)")
     st.code(data.fingerprint, language=None, wrap_lines=True)
+
+
+def _show_places(card: Card) -> None:
+    st.table(
+        [
+            {
+                "Other place": f"{escaped(place.name)}, {escaped(place.licence)}",
+                "Trained on": _count(place.films, "train"),
+                "Tested on": _count(place.films, "test"),
+                "AUC": _figure(place.auc),
+                "Sensitivity": _figure(place.sensitivity),
+                "Specificity": _figure(place.specificity),
+            }
+            for place in card.places
+        ],
+        border="horizontal",
+        hide_index=True,
+        alt="Films of other places, and what the model is worth on those held out",
+    )
+    for place in card.places:
+        whose = sentence(place.population)
+        st.caption(f"{escaped(place.name)}: {whose} {sentence(place.source)}")
+
+
+def _figure(estimate: Estimate | None) -> str:
+    return NOT_MEASURED if estimate is None else wording.estimate(estimate)
 
 
 def _count(counts: Mapping[str, int], name: str) -> str:
