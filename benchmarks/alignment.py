@@ -109,7 +109,7 @@ def labelled_place(
 ) -> float:
     """Returns where the threshold lies among all films of a shift, by their labels."""
     return alignment.labelled_place(
-        home, films.labels, scores, np.ones(len(films)), threshold
+        home.home, films.labels, scores, np.ones(len(films)), threshold
     )
 
 

@@ -1,11 +1,13 @@
 """Where a threshold lies among the scores of another place, from films without labels.
 
-It owns the fit: the logits of normal and of pneumonia films at home, each as a density,
-are shifted and stretched together (`a + b x`) and mixed by an unknown share, until the
-mixture is as likely as it can be for the films of the other place. A weak pull towards
-"no shift" decides where the films do not. The threshold moves with `a` and `b`.
+It owns the fit: the logits of normal and of pneumonia films that the model knows, each
+as a density, are shifted and stretched together (`a + b x`) and mixed by an unknown
+share, until the mixture is as likely as it can be for the films of the other place. A
+weak pull towards "no shift" decides where the films do not. The threshold moves with
+`a` and `b`. A model that knows films of more than one kind of place has a pair of
+densities for each, and which of them these films are like is fitted too.
 
-The likelihood is computed on a grid of shifts, scales and shares, whose mean by
+The likelihood is computed on a grid of kinds, shifts, scales and shares, whose mean by
 posterior weight is the fit. A bootstrap over patients is then one matrix product, and
 says how far the fit can be trusted.
 
@@ -17,7 +19,7 @@ Reference:
 
 import functools
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -55,21 +57,39 @@ FEW, SHARE, FAR, CONTRADICTED = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reference:
-    """How a model's logits lie at home, on films that it was not trained on.
+class Kind:
+    """How a model's logits lie in one kind of place, on films it was not trained on.
 
     Attributes:
         at: logits, evenly spaced, `float64`, shape `(m,)`.
         normal: density of the films without pneumonia there, shape `(m,)`.
         ill: density of those with it, likewise.
-        spread: standard deviation in logits by which the place of the threshold would
-            differ if other patients had been at home.
     """
 
     at: Floats
     normal: Floats
     ill: Floats
-    spread: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reference:
+    """The kinds of place that a model knows.
+
+    Attributes:
+        home: where its threshold was chosen.
+        others: further ones; none for most models.
+        spread: standard deviation in logits by which the place of the threshold would
+            differ if other patients had been at home.
+    """
+
+    home: Kind
+    others: tuple[Kind, ...] = ()
+    spread: float = 0.0
+
+    @property
+    def kinds(self) -> tuple[Kind, ...]:
+        """All of them, home first."""
+        return (self.home, *self.others)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +104,7 @@ class Fit:
         films: that it rests on.
         patients: of these films.
         fit_p: of the test of the films against the fit; small if they contradict it.
+        kind: which of the model's kinds of place they are most like; 0 is home.
         doubts: codes of what speaks against using it; empty if nothing does.
     """
 
@@ -94,6 +115,7 @@ class Fit:
     films: int
     patients: int
     fit_p: float
+    kind: int
     doubts: tuple[str, ...]
 
 
@@ -118,18 +140,32 @@ def reference(
         ValueError: shapes differ or a class has no film.
     """
     labels, values = labels_and_scores(y_true, logits)
-    require_both_classes(labels)
-    margin = 10 * values.std()
-    at = np.arange(values.min() - margin, values.max() + margin, _STEP)
-    normal, ill = (_density(values[labels == label], at) for label in (0, 1))
+    home = kind(labels, values)
     patients = patient_codes(groups, values.size)
     codes = np.arange(values.size) if patients is None else patients
-    home = Reference(at=at, normal=normal, ill=ill, spread=0.0)
     places = [
         labelled_place(home, labels, values, weights, threshold)
         for weights in _draws(codes, seed, HOME_DRAWS)[1:].astype(np.float64)
     ]
-    return replace(home, spread=float(np.std(places)))
+    return Reference(home=home, spread=float(np.std(places)))
+
+
+def kind(y_true: ArrayLike, logits: ArrayLike) -> Kind:
+    """Returns the densities of both classes among labelled films.
+
+    Args:
+        y_true: 0 or 1, shape `(n,)`.
+        logits: finite, shape `(n,)`.
+
+    Raises:
+        ValueError: shapes differ or a class has no film.
+    """
+    labels, values = labels_and_scores(y_true, logits)
+    require_both_classes(labels)
+    margin = 10 * values.std()
+    at = np.arange(values.min() - margin, values.max() + margin, _STEP)
+    normal, ill = (_density(values[labels == label], at) for label in (0, 1))
+    return Kind(at=at, normal=normal, ill=ill)
 
 
 def fit(
@@ -144,7 +180,7 @@ def fit(
     """Returns where a threshold lies among the logits of another place.
 
     Args:
-        home: the model's own densities.
+        home: the kinds of place that the model knows.
         logits: of the films there, finite, shape `(n,)`.
         threshold: at home, in logits.
         groups: patient of each film, shape `(n,)`.
@@ -160,17 +196,20 @@ def fit(
     weights = _draws(codes, seed)
     posteriors, shares = _posteriors(home, values, weights, share)
     moved = _SHIFTS[:, np.newaxis] + _SCALES * threshold
-    thresholds = (posteriors.sum(axis=3) * moved).sum(axis=(1, 2))
+    thresholds = (posteriors.sum(axis=(1, 4)) * moved).sum(axis=(1, 2))
     odds = np.log(shares / (1 - shares))
-    found = 1 / (1 + np.exp(-(posteriors.sum(axis=(1, 2)) * odds).sum(axis=1)))
-    by_shift, by_scale = posteriors[0].sum(axis=(1, 2)), posteriors[0].sum(axis=(0, 2))
-    likeliest = np.unravel_index(posteriors[0].argmax(), posteriors[0].shape)
+    found = 1 / (1 + np.exp(-(posteriors.sum(axis=(1, 2, 3)) * odds).sum(axis=1)))
+    by_shift = posteriors[0].sum(axis=(0, 2, 3))
+    by_scale = posteriors[0].sum(axis=(0, 1, 3))
+    which, at_shift, at_scale, at_share = np.unravel_index(
+        posteriors[0].argmax(), posteriors[0].shape
+    )
     fit_p = _agreement(
-        home,
+        home.kinds[which],
         values,
-        float(_SHIFTS[likeliest[0]]),
-        float(_SCALES[likeliest[1]]),
-        float(shares[likeliest[2]]),
+        float(_SHIFTS[at_shift]),
+        float(_SCALES[at_scale]),
+        float(shares[at_share]),
     )
     estimates = _place(thresholds, home.spread), _share(found)
     return Fit(
@@ -181,12 +220,13 @@ def fit(
         films=values.size,
         patients=int(codes.max()) + 1,
         fit_p=fit_p,
+        kind=int(posteriors[0].sum(axis=(1, 2, 3)).argmax()),
         doubts=_doubts(values.size, *estimates, threshold, fit_p),
     )
 
 
 def labelled_place(
-    home: Reference,
+    home: Kind,
     labels: Integers,
     logits: Floats,
     weights: Floats,
@@ -195,7 +235,7 @@ def labelled_place(
     """Returns where a threshold lies among films whose labels are known.
 
     Args:
-        home: the model's own densities.
+        home: the densities of the kind of place that they are like.
         labels: 1 for pneumonia, shape `(n,)`.
         logits: of the films, shape `(n,)`.
         weights: how often each film counts, shape `(n,)`.
@@ -256,27 +296,30 @@ def _posteriors(
     weights: NDArray[np.float32],
     share: tuple[float, float],
 ) -> tuple[Floats, Floats]:
-    """Returns the weight of every shift, scale and share in each draw, and the shares.
+    """Returns the weight of each kind, shift, scale and share by draw, and the shares.
 
-    Weights have the shape `(draws, shifts, scales, shares)` and a sum of 1.
+    Weights have the shape `(draws, kinds, shifts, scales, shares)` and a sum of 1.
     """
     shares = _shares(*share)
-    home_at = (values - _SHIFTS[:, np.newaxis, np.newaxis]) / _SCALES[:, np.newaxis]
-    normal, ill = (
-        np.interp(home_at, home.at, density).reshape(-1, values.size)
-        for density in (home.normal, home.ill)
-    )
     size = (len(weights), _SHIFTS.size, _SCALES.size)
-    totals = np.empty((*size, shares.size))
-    for i, p in enumerate(shares):
-        likely = np.log(np.maximum(p * ill + (1 - p) * normal, 1e-30))
-        totals[..., i] = (weights @ likely.T.astype(np.float32)).reshape(size)
+    totals = np.empty((len(weights), len(home.kinds), *size[1:], shares.size))
+    home_at = (values - _SHIFTS[:, np.newaxis, np.newaxis]) / _SCALES[:, np.newaxis]
+    for which, known in enumerate(home.kinds):
+        normal, ill = (
+            np.interp(home_at, known.at, density).reshape(-1, values.size)
+            for density in (known.normal, known.ill)
+        )
+        for i, p in enumerate(shares):
+            likely = np.log(np.maximum(p * ill + (1 - p) * normal, 1e-30))
+            sums = weights @ likely.T.astype(np.float32)
+            totals[:, which, :, :, i] = sums.reshape(size)
     # The density of what was stretched by b is that at home, divided by b.
     films = weights.sum(axis=1)[:, np.newaxis, np.newaxis]
-    totals += (_pull() - films * np.log(_SCALES))[..., np.newaxis]
-    totals -= totals.max(axis=(1, 2, 3), keepdims=True)
+    stretched = _pull() - films * np.log(_SCALES)
+    totals += stretched[:, np.newaxis, :, :, np.newaxis]
+    totals -= totals.max(axis=(1, 2, 3, 4), keepdims=True)
     likely = np.exp(totals)
-    return likely / likely.sum(axis=(1, 2, 3), keepdims=True), shares
+    return likely / likely.sum(axis=(1, 2, 3, 4), keepdims=True), shares
 
 
 @functools.cache
@@ -327,7 +370,7 @@ def _place(draws: Floats, spread: float) -> Estimate:
 
 
 def _agreement(
-    home: Reference, values: Floats, shift: float, scale: float, share: float
+    home: Kind, values: Floats, shift: float, scale: float, share: float
 ) -> float:
     """Returns the p of Kolmogorov's test of the films against the fitted mixture.
 

@@ -239,22 +239,25 @@ def read_member(models_dir: Path, card: Card, member: Member) -> tuple[bytes, by
     )
 
 
-def read_scores(models_dir: Path, card: Card, split: str) -> Scores:
+def read_scores(
+    models_dir: Path, card: Card, split: str, *, table: str = SCORES
+) -> Scores:
     """Returns the model's stored scores of one split, in the order of the file.
 
     Args:
         models_dir: where the registered models are.
         card: of the model.
         split: such as `validation` or `test`.
+        table: `SCORES`, or `PLACES` for the films of other places.
 
     Raises:
         ModelError: the file was changed or has no such split.
     """
-    tables = [read_file(models_dir, card, name) for name in (SCORES, SPLIT)]
+    tables = [read_file(models_dir, card, name) for name in (table, SPLIT)]
     try:
         stored = scores.parse(tables[0], tables[1], split)
     except (*documents.DAMAGE, csv.Error) as error:
-        raise _damaged(card, f"The file {SCORES} can't be understood.") from error
+        raise _damaged(card, f"The file {table} can't be understood.") from error
     if stored is None:
         raise ModelError(f"Model {card.model_id} has no scores of the split {split}.")
     return stored

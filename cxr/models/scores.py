@@ -17,16 +17,17 @@ from cxr import names
 from cxr.evaluation.scores import Scores
 
 SCORES = "scores.csv"
+PLACES = "places.csv"  # like it, the films of other places that the model learned from
 SPLIT = "split.csv"
 COLUMNS = ("split", "film", "patient", "subtype", "label", "logit", "probability")
 
 
-def write(folder: Path, splits: Mapping[str, Scores]) -> None:
-    """Writes `scores.csv`: the films of each split in their order."""
+def write(folder: Path, splits: Mapping[str, Scores], *, table: str = SCORES) -> None:
+    """Writes `scores.csv`, or `places.csv`: the films of each split in their order."""
     with_pixels = any(scores.pixels is not None for scores in splits.values())
     columns = (*COLUMNS, "pixels") if with_pixels else COLUMNS
     rows = (row for name, part in splits.items() for row in _score_rows(name, part))
-    _write(folder / SCORES, columns, (row[: len(columns)] for row in rows))
+    _write(folder / table, columns, (row[: len(columns)] for row in rows))
 
 
 def write_split(folder: Path, films: Iterable[tuple[str, str, str]]) -> None:

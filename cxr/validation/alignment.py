@@ -20,6 +20,8 @@ from cxr.evaluation import alignment
 from cxr.evaluation.alignment import Fit, Reference
 from cxr.evaluation.calibration import logit
 from cxr.evaluation.estimates import Estimate
+from cxr.evaluation.inputs import Floats, Integers
+from cxr.evaluation.scores import Scores
 from cxr.films.decoding import DecoderPool
 from cxr.governance import stored_points
 from cxr.governance.stored_points import StoredPoint
@@ -27,6 +29,7 @@ from cxr.models import registry
 from cxr.models.cards import Card
 from cxr.models.inference import Model
 from cxr.models.lungs import LungNetwork
+from cxr.models.scores import PLACES
 from cxr.reading import cases, scoring
 
 HOME = ("validation", "test")  # splits that the network did not learn from
@@ -155,12 +158,23 @@ def reference(models_dir: Path, card: Card) -> Reference:
         ModelError: it has no scores of them.
     """
     tables = [registry.read_scores(models_dir, card, split) for split in HOME]
-    return alignment.reference(
-        np.concatenate([t.labels for t in tables]),
-        np.concatenate([card.calibration.scaled(t.logits) for t in tables]),
+    home = alignment.reference(
+        *_labels_and_logits(card, tables),
         threshold=float(logit(card.threshold.value)),
         groups=[patient for t in tables for patient in t.patients],
     )
+    if PLACES not in card.files:
+        return home
+    elsewhere = [
+        registry.read_scores(models_dir, card, split, table=PLACES) for split in HOME
+    ]
+    return replace(home, others=(alignment.kind(*_labels_and_logits(card, elsewhere)),))
+
+
+def _labels_and_logits(card: Card, tables: Sequence[Scores]) -> tuple[Integers, Floats]:
+    """Returns labels and calibrated logits of all films of some tables."""
+    logits = np.concatenate([t.logits for t in tables])
+    return np.concatenate([t.labels for t in tables]), card.calibration.scaled(logits)
 
 
 def sign(

@@ -1,6 +1,7 @@
 """A threshold that travels: found where films can tell, doubted where they can't."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -31,8 +32,8 @@ def site(seed, *, n=300, ill=0.2, shift=0.0, scale=1.0):
 
 class TestReference:
     def test_densities_hold_every_film(self, home):
-        step = home.at[1] - home.at[0]
-        for density in (home.normal, home.ill):
+        step = home.home.at[1] - home.home.at[0]
+        for density in (home.home.normal, home.home.ill):
             assert density.sum() * step == pytest.approx(1, abs=0.01)
 
     def test_films_of_fewer_patients_leave_more_doubt_about_the_place(self):
@@ -76,13 +77,14 @@ class TestFit:
         found = alignment.fit(home, logits, threshold=THRESHOLD, share=(0.1, 0.4))
         alignment._pull.cache_clear()
         weights, thresholds, odds = [], [], []
+        known = home.home
         for a in shifts:
             for b in scales:
                 for p in alignment._shares(0.1, 0.4):
                     log = -((a / 2) ** 2) / 2 - (math.log(b) / 0.25) ** 2 / 2
                     for x in (logits - a) / b:
-                        ill = np.interp(x, home.at, home.ill)
-                        normal = np.interp(x, home.at, home.normal)
+                        ill = np.interp(x, known.at, known.ill)
+                        normal = np.interp(x, known.at, known.normal)
                         log += math.log((p * ill + (1 - p) * normal) / b)
                     weights.append(log)
                     thresholds.append(a + b * THRESHOLD)
@@ -111,6 +113,41 @@ class TestFit:
     def test_a_range_that_is_none_is_refused(self, home, share):
         with pytest.raises(ValueError, match="range"):
             alignment.fit(home, site(1), threshold=THRESHOLD, share=share)
+
+
+class TestKinds:
+    """A model that knows two kinds of place: at the other one scores spread wider."""
+
+    @pytest.fixture
+    def both(self, home):
+        labels, logits = self.elsewhere(np.random.default_rng(11), 900, 0.4)
+        return replace(home, others=(alignment.kind(labels, logits),))
+
+    @staticmethod
+    def elsewhere(rng, n, ill):
+        labels = (rng.random(n) < ill).astype(int)
+        tail = rng.choice([-3.5, 0.5], n, p=[0.8, 0.2])
+        return labels, np.where(
+            labels == 1, rng.normal(3, 2, n), tail + 0.5 * rng.normal(0, 1, n)
+        )
+
+    def test_films_like_the_other_kind_leave_the_threshold_where_it_is(
+        self, home, both
+    ):
+        for seed in range(5):
+            _, logits = self.elsewhere(np.random.default_rng(seed), 400, 0.1)
+            alone = alignment.fit(home, logits, threshold=THRESHOLD)
+            found = alignment.fit(both, logits, threshold=THRESHOLD)
+            assert found.kind == 1
+            assert found.threshold.value == pytest.approx(THRESHOLD, abs=0.3)
+            assert abs(alone.threshold.value - THRESHOLD) > 0.5
+
+    def test_films_like_those_at_home_are_told_as_before(self, home, both):
+        logits = site(3, shift=0.6)
+        alone = alignment.fit(home, logits, threshold=THRESHOLD)
+        found = alignment.fit(both, logits, threshold=THRESHOLD)
+        assert found.kind == 0
+        assert found.threshold.value == pytest.approx(alone.threshold.value, abs=0.05)
 
 
 class TestDoubts:

@@ -10,7 +10,7 @@ from tiny_model import PoolHere, register_tiny_model, tiny_probability
 from cxr.errors import CxrError
 from cxr.evaluation import alignment as fitting
 from cxr.films.film import read_film
-from cxr.models import inference, lungs, registry
+from cxr.models import inference, lungs, registry, scores
 from cxr.records import audit
 from cxr.validation import alignment
 
@@ -42,6 +42,29 @@ def found(served):
         sorted(films.iterdir()),
         lungs=lungs.load(models_dir),
     )
+
+
+class TestReference:
+    def test_films_of_other_places_are_a_kind_of_their_own(self, tmp_path):
+        register_tiny_model(tmp_path, "tiny-1")
+        card = registry.read_card(tmp_path, "tiny-1")
+        assert alignment.reference(tmp_path, card).others == ()
+        tables = {
+            split: registry.read_scores(tmp_path, card, split)
+            for split in alignment.HOME
+        }
+        moved = {k: replace(t, logits=t.logits + 3) for k, t in tables.items()}
+        folder = registry.folder_of(tmp_path, "tiny-1")
+        scores.write(folder, moved, table=scores.PLACES)
+        files = registry.file_records(folder)
+        registry.write_card(tmp_path, replace(card, files=files))
+        card = registry.read_card(tmp_path, "tiny-1")
+        known = alignment.reference(tmp_path, card)
+        [other] = known.others
+        home, step = known.home, known.home.at[1] - known.home.at[0]
+        for at_home, there in ((home.normal, other.normal), (home.ill, other.ill)):
+            mean = (at_home * home.at).sum() * step
+            assert (there * other.at).sum() * step == pytest.approx(mean + 3, abs=0.1)
 
 
 class TestAlign:
