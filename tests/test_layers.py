@@ -46,7 +46,7 @@ FLOORS: dict[int, dict[str, set[str]]] = {
     3: {
         "governance": {"models", "records", "evaluation"},
         "reading": {"films", "models", "evaluation", "records"},
-        "runs": {"jobs", "datasets", "records"},
+        "runs": {"jobs", "datasets", "models", "records"},
         "robustness": {"films", "models", "datasets", "evaluation"},
     },
     4: {

@@ -6,6 +6,7 @@ good as white, and calls films unlike that are as good as black.
 """
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -51,6 +52,24 @@ def register_tiny_model(
     registry.activate(models_dir, model_id)
     if not (models_dir / lungs.FOLDER).is_dir():
         register_tiny_lungs(models_dir)
+    return card
+
+
+def let_continue(models_dir: Path, model_id: str = "tiny-1") -> Card:
+    """Gives a tiny model what training needs to go on from it; no network fits it.
+
+    It has learned from two patients, `old-1` and `old-2`.
+    """
+    folder = models_dir / model_id
+    (folder / cards.KERAS_WEIGHTS).write_bytes(b"no weights")
+    rows = (folder / SPLIT).read_text().splitlines()
+    table = [f"{rows[0]},patient", *(f"{row},{i}" for i, row in enumerate(rows[1:]))]
+    table += [f"old{i}.png,{i + 900:064x},train,old-{i}" for i in (1, 2)]
+    (folder / SPLIT).write_text("\n".join(table) + "\n")
+    card = replace(
+        registry.read_card(models_dir, model_id), files=registry.file_records(folder)
+    )
+    registry.write_card(models_dir, card)
     return card
 
 

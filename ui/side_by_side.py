@@ -50,6 +50,18 @@ def rows(both: SideBySide) -> list[dict[str, str]]:
     ]
 
 
+def test_films_differ(both: SideBySide) -> str:
+    """Returns how many films only one was tested on; empty where they are the same."""
+    films, tested = both.comparison.films, both.comparison.tested
+    if all(number == films for number in tested.values()):
+        return ""
+    counts = " and ".join(f"{name} on {number:,}" for name, number in tested.items())
+    return (
+        f"Their test films differ: {counts}. Only the {films:,} that both were tested "
+        "on are compared, so figures can differ from those on the cards."
+    )
+
+
 def ranking(both: SideBySide) -> str:
     """Returns how far the two rank films differently, and if chance can do that."""
     first, second = both.comparison.evaluations

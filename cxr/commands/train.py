@@ -17,7 +17,9 @@ from cxr.errors import CxrError, DatasetError
 _CHANGES: tuple[Callable[[Any], Any], ...] = (
     click.option("--architecture", metavar="NAME"),
     click.option(
-        "--backbone-weights", metavar="SOURCE", help="imagenet, none, or a file."
+        "--backbone-weights",
+        metavar="SOURCE",
+        help="imagenet, none, a file, or model:ID to go on from a registered model.",
     ),
     click.option(
         "--backbone-note", metavar="TEXT", help="Where such a file comes from."
@@ -203,7 +205,7 @@ def train_lungs(
 
 
 def _resumed(run_dir: Path | None, named: list[str]) -> tuple[Any, Path]:
-    from cxr.runs import run_folder
+    from cxr.runs import run_folder, start
 
     if named:
         raise answers.wrong_use(
@@ -212,15 +214,17 @@ def _resumed(run_dir: Path | None, named: list[str]) -> tuple[Any, Path]:
         )
     if run_dir is None:
         raise answers.wrong_use("Say which run to go on with: --run RUN_DIR --resume.")
+    start.require_resumable(run_dir)
     return run_folder.read_config(run_dir), run_dir
 
 
 def _new(
     data: Path | None, preset: str | None, run_dir: Path | None, given: dict[str, Any]
 ) -> tuple[Any, Path]:
-    from cxr.runs import run_folder
+    from cxr.runs import run_folder, start
 
     config = _new_config(data, preset, given, absolute=False)
+    start.require(config)
     folder = run_dir or run_folder.create(settings().runs_dir, config)
     if run_folder.Run(folder).has_checkpoint:
         raise CxrError(
@@ -246,12 +250,21 @@ def _new_config(
 
 
 def _config(preset: str, changes: dict[str, Any]) -> Any:
-    from cxr.runs import architectures
+    from cxr.models import registry
+    from cxr.runs import architectures, backbone, continuation
     from cxr.runs.config import config_for
 
-    usual = {"backbone_weights": settings().backbone_weights}
+    given = {"backbone_weights": settings().backbone_weights, **changes}
+    weights = given["backbone_weights"]
+    if weights.startswith(backbone.MODEL):
+        models_dir, model_id = settings().models_dir, backbone.model_of(weights)
+        card = registry.read_card(models_dir, model_id)
+        given = {"architecture": card.architecture, **given}
+        click.echo(continuation.words(model_id), err=True)
+    elif weights not in (backbone.IMAGENET, backbone.NONE) and weights:
+        given["backbone_weights"] = str(Path(weights).absolute())
     try:
-        config = config_for(preset, **{**usual, **changes})
+        config = config_for(preset, **given)
         architectures.find(config.architecture)
     except ValueError as error:
         raise answers.wrong_use(f"The training can't start: {error}.") from error

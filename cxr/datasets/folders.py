@@ -78,6 +78,8 @@ class LabelledFilm:
         split: the split that the folder or manifest gives, if any.
         subtype: `bacterial` or `viral` where the file name tells, else None.
         sha256: of the file's bytes; empty until `with_hashes` has read them.
+        joined_from: the patient that its name or manifest gives, where a byte-equal
+            copy joined that one with `patient_id`; else empty.
     """
 
     path: Path
@@ -87,6 +89,12 @@ class LabelledFilm:
     split: str | None = None
     subtype: str | None = None
     sha256: str = ""
+    joined_from: str = ""
+
+    @property
+    def given_patient(self) -> str:
+        """The patient that its name or manifest gives."""
+        return self.joined_from or self.patient_id
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,6 +202,20 @@ def patient_of(file_name: str, label: int) -> str:
     return f"{CLASSES[label].lower()}-{stem}"
 
 
+def patient_by_name(name: str) -> str:
+    """Returns the patient that a film's name below its data folder stands for.
+
+    Raises:
+        ValueError: no folder of the name says which class the film is of, so its
+            patient was given by a manifest.
+    """
+    *above, file_name = name.split("/")
+    place = _place(above)
+    if place is None:
+        raise ValueError(f"expected a class in the name of a film, received {name=}")
+    return patient_of(file_name, place[1])
+
+
 def origin(films: Sequence[LabelledFilm]) -> Origin:
     """Returns the Kermany data set if all file names are its own, else what is known.
 
@@ -244,7 +266,13 @@ def join_copies(films: Sequence[LabelledFilm]) -> list[LabelledFilm]:
             other = first.setdefault(film.sha256, film.patient_id)
             low, high = sorted((find(other), find(film.patient_id)))
             root[high] = low
-    return [replace(film, patient_id=find(film.patient_id)) for film in films]
+    return [_joined(film, find(film.patient_id)) for film in films]
+
+
+def _joined(film: LabelledFilm, patient: str) -> LabelledFilm:
+    if patient == film.patient_id:
+        return film
+    return replace(film, patient_id=patient, joined_from=film.given_patient)
 
 
 def fingerprint(films: Iterable[LabelledFilm]) -> str:

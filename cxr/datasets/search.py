@@ -11,11 +11,13 @@ from pathlib import Path, PurePosixPath
 
 from cxr import data_folder
 from cxr.config import settings
+from cxr.datasets import words
 from cxr.errors import DatasetError, ImageError
 from cxr.films import kinds
 from cxr.films.refusals import content_of
 
 MOST_FILES = 1_000_000
+Stamp = tuple[tuple[str, int], ...]
 
 
 def allowed_folder(folder: Path) -> Path:
@@ -31,6 +33,22 @@ def allowed_folder(folder: Path) -> Path:
     if not real.is_dir():
         raise DatasetError(f"There is no folder {folder}.", code="no-such-folder")
     return real
+
+
+def stamp(source: Path) -> Stamp:
+    """Returns what changes when films are added to or taken from a data folder.
+
+    Of a folder with classes and splits each has its time of change, of a manifest the
+    file.
+    """
+    below = [source, *source.glob("*/"), *source.glob("*/*/")]
+    return tuple(
+        (str(path), path.stat().st_mtime_ns)
+        for path in below
+        if path == source
+        or words.split_of(path.name)
+        or words.label_of(path.name) is not None
+    )
 
 
 def films_below(root: Path) -> Iterator[Path]:

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 
@@ -14,22 +15,29 @@ SPLITS = {"train": 0.68, "validation": 0.12, "calibration": 0.08, "test": 0.12}
 
 
 HELD_OUT = "held-out"
+NOTHING_SETTLED: Mapping[str, str] = MappingProxyType({})
 
 
 def split_by_patient(
-    films: Sequence[LabelledFilm], *, seed: int, fractions: dict[str, float] = SPLITS
+    films: Sequence[LabelledFilm],
+    *,
+    seed: int,
+    fractions: dict[str, float] = SPLITS,
+    settled: Mapping[str, str] = NOTHING_SETTLED,
 ) -> dict[str, list[LabelledFilm]]:
     """Returns train, validation, calibration and test films, no patient in two.
 
     Patients with normal films, with pneumonia, and with both are shuffled and dealt out
     apart, by their number of films, so each split gets its fraction of each of the
     three to within one patient. The same films and seed give the same split on every
-    machine, whatever the order of `films`.
+    machine, whatever the order of `films`. Patients that are settled go where they
+    belong first, and the others fill up what is furthest behind.
 
     Args:
         films: of one data folder; those of a patient share `patient_id`.
         seed: of the shuffle.
         fractions: the share of the films that each split gets; they add up to 1.
+        settled: the split of each patient that is bound to one, by `patient_id`.
 
     Raises:
         DatasetError: a class has too few patients to be in every split.
@@ -50,23 +58,41 @@ def split_by_patient(
             )
     splits: dict[str, list[LabelledFilm]] = {name: [] for name in fractions}
     for stratum in strata.values():
-        for name, dealt in _deal(stratum, fractions, seed).items():
+        for name, dealt in _deal(stratum, fractions, seed, settled).items():
             splits[name] += dealt
+    if settled:
+        _require_both_classes(splits)
     return {name: sorted(part, key=lambda f: f.name) for name, part in splits.items()}
 
 
 def _deal(
-    patients: dict[str, list[LabelledFilm]], fractions: dict[str, float], seed: int
+    patients: dict[str, list[LabelledFilm]],
+    fractions: dict[str, float],
+    seed: int,
+    settled: Mapping[str, str],
 ) -> dict[str, list[LabelledFilm]]:
-    order = sorted(patients)
+    order = sorted(set(patients) - set(settled))
     np.random.default_rng(seed).shuffle(order)
     total = sum(map(len, patients.values()))
     dealt: dict[str, list[LabelledFilm]] = {name: [] for name in fractions}
+    for patient in sorted(set(patients) & set(settled)):
+        dealt[settled[patient]] += patients[patient]
     for patient in order:
         # The split that is furthest behind its share takes the next patient.
         share = {name: len(dealt[name]) / total / fractions[name] for name in fractions}
         dealt[min(share, key=lambda name: share[name])] += patients[patient]
     return dealt
+
+
+def _require_both_classes(splits: Mapping[str, Sequence[LabelledFilm]]) -> None:
+    for name, part in splits.items():
+        for label, of_class in enumerate(folders.CLASSES):
+            if not any(film.label == label for film in part):
+                raise DatasetError(
+                    f"No patient with {of_class} is left for the {name} films: the "
+                    "model that this training goes on from knows the others. Add "
+                    "films of new patients, or begin with other weights."
+                )
 
 
 def choose(

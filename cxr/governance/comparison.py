@@ -25,12 +25,15 @@ class Comparison:
 
     Attributes:
         films: how many.
+        tested: films that each was tested on, by model id; more than `films` where
+            their test patients differ.
         evaluations: each model at its own threshold, by model id.
         auc: paired difference of the areas, first minus second.
         decisions: paired test of right and wrong decisions.
     """
 
     films: int
+    tested: dict[str, int]
     evaluations: dict[str, Evaluation]
     auc: AucComparison
     decisions: DecisionComparison
@@ -59,12 +62,14 @@ class _Pair:
 
     Attributes:
         cards: of both.
+        tested: films that each was tested on.
         labels: 0 or 1, shape `(n,)`.
         patients: of each film, shape `(n,)`.
         probabilities: by each model, shape `(n,)`.
     """
 
     cards: list[Card]
+    tested: list[int]
     labels: NDArray[np.int64]
     patients: NDArray[np.str_]
     probabilities: list[NDArray[np.float64]]
@@ -136,6 +141,7 @@ def _read_pair(models_dir: Path, first: str, second: str) -> _Pair:
         )
     return _Pair(
         cards=cards,
+        tested=[len(one.names) for one in scores],
         labels=scores[0].labels[rows[0]],
         patients=np.array(scores[0].patients)[rows[0]],
         probabilities=[
@@ -148,6 +154,9 @@ def _comparison(pair: _Pair) -> Comparison:
     labels, patients = pair.labels, pair.patients
     return Comparison(
         films=labels.size,
+        tested={
+            card.model_id: n for card, n in zip(pair.cards, pair.tested, strict=True)
+        },
         evaluations={
             card.model_id: summary.evaluate(
                 labels, p, threshold=card.threshold.value, groups=patients

@@ -30,9 +30,17 @@ def write(folder: Path, splits: Mapping[str, Scores], *, table: str = SCORES) ->
     _write(folder / table, columns, (row[: len(columns)] for row in rows))
 
 
-def write_split(folder: Path, films: Iterable[tuple[str, str, str]]) -> None:
-    """Writes `split.csv`: name, SHA-256 and split of each film."""
-    _write(folder / SPLIT, ("film", "sha256", "split"), films)
+def write_split(folder: Path, films: Iterable[tuple[str, ...]]) -> None:
+    """Writes `split.csv`: name, SHA-256 and split of each film, and its patient.
+
+    Args:
+        folder: of the table.
+        films: a tuple of three or, where patients are known, of four texts each. Of
+            two with the same name and split the last one counts.
+    """
+    rows = list(films)
+    columns = ("film", "sha256", "split", "patient")
+    _write(folder / SPLIT, columns[: max(map(len, rows), default=3)], rows)
 
 
 def parse(scores_file: bytes, split_file: bytes, split: str) -> Scores | None:

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from cxr.datasets.splits import SPLIT_SEED
-from cxr.runs import architectures
+from cxr.errors import ModelError
+from cxr.runs import architectures, backbone
+from cxr.runs.backbone import MODEL
 
 PLAIN, STYLE = "plain", "style"
 SHARES = (
@@ -26,7 +28,8 @@ class TrainConfig:
         data: the data folder or manifest.
         preset: whose settings these are, with the changes made to them.
         architecture: one of `architectures.ARCHITECTURES`.
-        backbone_weights: `imagenet`, `none` or a file.
+        backbone_weights: `imagenet`, `none`, a file, or `model:ID` for the weights of
+            a registered model, its head included.
         backbone_note: where such a file comes from; goes on the card.
         seed: of the draws and the initial weights.
         split_seed: of the split. Models with the same one are held out from the same
@@ -102,6 +105,13 @@ class TrainConfig:
         for name in ("learning_rate", "head_learning_rate"):
             if not math.isfinite(value := getattr(self, name)):
                 raise ValueError(f"expected {name} to be finite, received {value}")
+        if self.continues:
+            _require_model(self.backbone_weights)
+
+    @property
+    def continues(self) -> bool:
+        """Whether it goes on from a registered model, whose head is trained already."""
+        return self.backbone_weights.startswith(MODEL)
 
     @property
     def is_made_harder(self) -> bool:
@@ -136,6 +146,9 @@ BASELINE_PRESET: dict[str, Any] = {
     "schedule": "plateau",
     "patience": 6,
 }
+# Weights that have learned are moved by a third of what a new head asks for.
+CONTINUED_PRESET: dict[str, Any] = {"learning_rate": 1e-4}
+CONTINUED_BASELINE: dict[str, Any] = {"learning_rate": 3e-4}
 
 
 def config_for(preset: str, **changes: Any) -> TrainConfig:
@@ -150,4 +163,13 @@ def config_for(preset: str, **changes: Any) -> TrainConfig:
     settings = {**PRESETS[preset], **(BASELINE_PRESET if is_baseline else {})}
     if is_baseline and preset == "quick":
         settings["epochs"] = PRESETS["quick"]["epochs"]
+    if str(changes.get("backbone_weights", "")).startswith(MODEL):
+        settings |= CONTINUED_BASELINE if is_baseline else CONTINUED_PRESET
     return TrainConfig(**{**settings, "data": "", "preset": preset, **changes})
+
+
+def _require_model(weights: str) -> None:
+    try:
+        backbone.model_of(weights)
+    except ModelError as error:
+        raise ValueError(error.message) from error

@@ -173,10 +173,11 @@ def estimate(
     """
     n = {name: share * n_films for name, share in splits.SPLITS.items()}
     validation = n["validation"] * VALIDATION_VIEWS
+    views = 0 if config.continues else n["train"] * config.head_views
     work = {
         DECODE: 0 if prepared else n_films,
-        FEATURES: n["train"] * config.head_views + validation,
-        HEAD: n["train"] * config.head_views * config.head_epochs,
+        FEATURES: views + validation if views else 0,
+        HEAD: views * config.head_epochs,
         LOWER: validation,
         SCORE: n_films - n["train"],
     }

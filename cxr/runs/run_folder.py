@@ -94,11 +94,16 @@ class Run:
         self.folder = folder
         self.heartbeat = Heartbeat(folder)
         self.checkpoints = folder / "checkpoints"
-        self.best_weights = folder / "checkpoints" / "best.npz"
+        self.best_weights = Run.weights_of(folder)
         self.history_file = folder / HISTORY
         self.checkpoints.mkdir(parents=True, exist_ok=True)
         self.seconds_before = sum(float(row["seconds"]) for row in self.history())
         self.token = self._token()
+
+    @staticmethod
+    def weights_of(folder: Path) -> Path:
+        """Returns where a run keeps its best weights, whether or not there are any."""
+        return folder / "checkpoints" / "best.npz"
 
     @property
     def has_checkpoint(self) -> bool:

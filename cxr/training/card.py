@@ -167,6 +167,12 @@ def written_card(
 
 
 def _backbone(architecture: str, training: dict[str, object]) -> str:
+    if model_id := training.get("start_model"):
+        sha256 = str(training["start_card_sha256"])
+        return (
+            f"{model_id}, its head included (card {sha256[:16]}), which was made from "
+            f"{training['start_made_from']}"
+        )
     if architecture == architectures.BASELINE:
         return "none: trained from random weights"
     source = str(training["backbone_weights"])

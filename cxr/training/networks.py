@@ -8,6 +8,7 @@ activation map of a film, which for this head equals Grad-CAM, is one dot produc
 the network: dividing by 255 outside it starves an EfficientNet.
 """
 
+import math
 from pathlib import Path
 
 import keras
@@ -18,10 +19,15 @@ from cxr.runs import architectures
 from cxr.runs.architectures import BASELINE
 
 BASELINE_FILTERS = (24, 48, 96, 160, 224)
+STDDEV = (0.229, 0.224, 0.225)  # of ImageNet's red, green and blue
 
 
 def build(
-    architecture: str, *, backbone_weights: str = "imagenet", dropout: float = 0.3
+    architecture: str,
+    *,
+    backbone_weights: str = "imagenet",
+    dropout: float = 0.3,
+    imagenet_scale: bool = False,
 ) -> keras.Model:
     """Returns an untrained classifier with the outputs `feature_map` and `logit`.
 
@@ -31,6 +37,9 @@ def build(
             `.weights.h5` file of this backbone. The baseline CNN has no backbone and
             ignores it.
         dropout: share of the pooled features dropped in training, in `[0, 1)`.
+        imagenet_scale: whether an EfficientNet B0 to B7 without weights scales films
+            as Keras builds it for its ImageNet weights, so that weights which began
+            there fit.
 
     Raises:
         ValueError: no such architecture.
@@ -49,7 +58,25 @@ def build(
     kept = layers.Dropout(dropout, name="dropout")(pooled)
     logit = layers.Dense(1, name="logit", dtype="float32")(kept)
     outputs = {"feature_map": feature_map, "logit": logit}
-    return keras.Model(image, outputs, name=architecture)
+    network = keras.Model(image, outputs, name=architecture)
+    if imagenet_scale and backbone_weights == "none" and _is_scaled(architecture):
+        return keras.models.clone_model(network, call_function=_call_and_scale)
+    return network
+
+
+def _is_scaled(architecture: str) -> bool:
+    builder = architectures.find(architecture).builder
+    return bool(builder) and "V2" not in builder
+
+
+def _call_and_scale(
+    layer: keras.Layer, *args: object, **options: object
+) -> keras.KerasTensor:
+    # Keras adds this scaling for weights that it calls imagenet, and only for those.
+    called = layer(*args, **options)
+    if not isinstance(layer, layers.Normalization):
+        return called
+    return layers.Rescaling([1 / math.sqrt(std) for std in STDDEV])(called)
 
 
 def serving(network: keras.Model) -> keras.Model:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cxr import disk, documents
+from cxr.datasets.lineage import Settled
 from cxr.datasets.splits import SPLITS
 from cxr.evaluation.calibration import CalibrationChoice, choose_calibration
 from cxr.films import tones
@@ -34,6 +35,7 @@ from cxr.training.card import Films, ScoredSplit, written_card
 SHORT_NAMES = {architectures.BASELINE: "baseline"}
 HELD_OUT = ("validation", "calibration", "test")
 CHUNK = 256  # films that are held as network inputs at a time
+NO_EARLIER = Settled(splits={}, films=())
 TONE_FILMS = 200  # of each class, whose mean is the standard tone
 
 
@@ -47,6 +49,7 @@ def publish(
     seconds: float,
     models_dir: Path,
     clock: Clock | None = None,
+    known: Settled = NO_EARLIER,
 ) -> str:
     """Registers a trained network as a candidate and returns its model id.
 
@@ -59,6 +62,8 @@ def publish(
         seconds: that the run took.
         models_dir: the registry.
         clock: that times the scoring, None for none.
+        known: the films behind the model that the run goes on from; those that are not
+            among its own are kept in the table of films too.
 
     Raises:
         ModelError: the serving network gives other scores than the trained one.
@@ -78,7 +83,7 @@ def publish(
         export.write_golden(draft, served, chosen.scaling)
         tables = {k: scored[k].as_scores(chosen.scaling) for k in HELD_OUT}
         scores.write(draft, tables)
-        scores.write_split(draft, _rows(films))
+        scores.write_split(draft, _rows(films, known))
         shutil.copyfile(history, draft / cards.HISTORY)
         second_opinion = _write_subtypes(draft, scored)
         card = written_card(
@@ -170,9 +175,13 @@ def _standard_tone(
     return tones.standard((split.film(i) for i in chosen), share)
 
 
-def _rows(films: Films) -> Iterator[tuple[str, str, str]]:
-    for name, part in films.items():
-        yield from ((film.name, film.sha256, name) for film in part)
+def _rows(films: Films, known: Settled) -> Iterator[tuple[str, str, str, str]]:
+    # The model's own come last: of two films with one name theirs counts.
+    own = [(film, name) for name, part in films.items() for film in part]
+    for earlier in known.elsewhere(film for film, _ in own):
+        yield earlier.name, earlier.sha256, earlier.split, earlier.patient_id
+    for film, name in own:
+        yield film.name, film.sha256, name, film.given_patient
 
 
 def _write_subtypes(

@@ -9,7 +9,7 @@ behind is in its folder; a run that was cut off goes on from its last whole epoc
 import logging
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -19,18 +19,20 @@ import numpy as np
 import tensorflow as tf
 
 from cxr import disk
-from cxr.datasets import folders, prepared
+from cxr.datasets import folders, lineage, prepared
 from cxr.datasets.folders import LabelledFilm
-from cxr.datasets.splits import split_by_patient
+from cxr.datasets.lineage import Settled
+from cxr.datasets.splits import NOTHING_SETTLED, split_by_patient
 from cxr.errors import DatasetError, JobError
 from cxr.jobs import heartbeat
 from cxr.names import printable
-from cxr.runs import architectures, estimate, run_folder
+from cxr.runs import architectures, backbone, continuation, estimate, run_folder
 from cxr.runs.config import TrainConfig
+from cxr.runs.continuation import StartModel
 from cxr.runs.devices import find
 from cxr.runs.estimate import Clock, Speeds
 from cxr.runs.run_folder import Run
-from cxr.training import accelerator, networks, publication
+from cxr.training import accelerator, continuing, networks, publication
 from cxr.training.batches import PreparedSplit
 from cxr.training.callbacks import load_best
 from cxr.training.checkpoints import newest
@@ -88,7 +90,15 @@ def measure(config: TrainConfig, folder: Path, cache_dir: Path) -> Speeds:
         CxrError: as `train`.
     """
     films = _sample(folders.with_hashes(folders.scan(Path(config.data))), config.seed)
-    small = replace(config, epochs=2, warm_up=1, patience=2, head_epochs=5)
+    # What it begins with makes no run slower or faster, and may not be had.
+    small = replace(
+        config,
+        backbone_weights=backbone.NONE,
+        epochs=2,
+        warm_up=1,
+        patience=2,
+        head_epochs=5,
+    )
     with tempfile.TemporaryDirectory(dir=folder) as name, disk.writing(folder):
         scratch = Path(name)
         run = Run(scratch)
@@ -116,12 +126,14 @@ def _train(
     fingerprint = folders.fingerprint(films)
     run.bind(fingerprint, config)
     run.write_config(config)
-    splits = prepare(films, fingerprint, config, run, cache_dir, clock)
+    start = continuation.keep(run.folder, models_dir, config.backbone_weights)
+    known = _known(films, run, start)
+    splits = prepare(films, fingerprint, config, run, cache_dir, clock, known.splits)
 
     with device.policy(), device.scope():
-        network = _build(config)
-    is_baseline = config.architecture == architectures.BASELINE
-    if not is_baseline and newest(run.checkpoints) is None:
+        network = _begun(config, run, models_dir, start)
+    has_head = config.architecture == architectures.BASELINE or config.continues
+    if not has_head and newest(run.checkpoints) is None:
         run.stage(run_folder.HEAD, patience=LONG_SILENCE)
         train_head(network, splits, config, run, clock)
     run.stage(run_folder.FINE_TUNING, epochs=config.epochs, patience=LONG_SILENCE)
@@ -130,12 +142,13 @@ def _train(
     run.stage(run_folder.PUBLISHING, patience=LONG_SILENCE)
     if device.mixed_precision:
         # Serving computes in 32 bits, and so does the network that is exported.
-        network = _build(config)
+        network = _build(config, start)
     load_best(network, run.best_weights)
     model_id = publication.publish(
         network,
-        config=_for_the_card(config, run),
+        config=_for_the_card(config, run, start),
         splits=splits,
+        known=known,
         fingerprint=fingerprint,
         history=run.history_file,
         seconds=run.seconds_before + time.time() - started,
@@ -155,6 +168,7 @@ def prepare(
     run: Run,
     cache_dir: Path,
     clock: Clock,
+    settled: Mapping[str, str] = NOTHING_SETTLED,
 ) -> dict[str, PreparedSplit]:
     """Returns the patient-grouped splits, every film decoded and reduced once.
 
@@ -165,6 +179,7 @@ def prepare(
         run: that says how far it is.
         cache_dir: where prepared films are kept.
         clock: that adds up what was timed.
+        settled: the split of each patient that is bound to one.
 
     Raises:
         DatasetError: a split is left without films of both classes.
@@ -182,7 +197,8 @@ def prepare(
     if not is_there:
         clock.add(estimate.DECODE, len(films), time.perf_counter() - begun)
     splits = {}
-    for name, part in split_by_patient(films, seed=config.split_seed).items():
+    dealt = split_by_patient(films, seed=config.split_seed, settled=settled)
+    for name, part in dealt.items():
         for film in part:
             if reason := stored.refused.get(film.sha256):
                 # Named by its content: a file name can be a patient's.
@@ -204,20 +220,77 @@ def prepare(
     return splits
 
 
-def _build(config: TrainConfig) -> keras.Model:
-    return networks.build(
-        config.architecture,
-        backbone_weights=config.backbone_weights,
-        dropout=config.dropout,
+def _known(
+    films: Sequence[LabelledFilm], run: Run, start: StartModel | None
+) -> Settled:
+    if start is None:
+        return lineage.settle(films, ())
+    logger.info("%s", continuation.words(start.model_id))
+    known = lineage.settle(films, continuation.kept_films(run.folder))
+    logger.info("%d patients of these films are known to it", len(known.splits))
+    return known
+
+
+def _begun(
+    config: TrainConfig, run: Run, models_dir: Path, start: StartModel | None
+) -> keras.Model:
+    """Returns the network as the run has it: where it starts, or with its best weights.
+
+    The frozen blocks are in the best weights and in no checkpoint, so of a run that has
+    them nothing else is needed: neither a connection nor the model it began with.
+    """
+    has_epoch = newest(run.checkpoints) is not None
+    if run.best_weights.is_file() and (has_epoch or not _can_begin(config, models_dir)):
+        network = _build(config, start)
+        load_best(network, run.best_weights)
+        return network
+    if start is None:
+        return networks.build(
+            config.architecture,
+            backbone_weights=config.backbone_weights,
+            dropout=config.dropout,
+        )
+    network = _build(config, start)
+    continuing.take_over(network, models_dir, start)
+    return network
+
+
+def _can_begin(config: TrainConfig, models_dir: Path) -> bool:
+    weights, architecture = config.backbone_weights, config.architecture
+    return not (
+        backbone.problem(weights, architecture)
+        or continuation.problem(models_dir, weights, architecture)
     )
 
 
-def _for_the_card(config: TrainConfig, run: Run) -> dict[str, object]:
+def _build(config: TrainConfig, start: StartModel | None) -> keras.Model:
+    """Returns the run's network without weights of its own."""
+    from_imagenet = config.backbone_weights == backbone.IMAGENET
+    return networks.build(
+        config.architecture,
+        backbone_weights=backbone.NONE,
+        dropout=config.dropout,
+        imagenet_scale=start.imagenet_scale if start else from_imagenet,
+    )
+
+
+def _for_the_card(
+    config: TrainConfig, run: Run, start: StartModel | None
+) -> dict[str, object]:
+    of_start: dict[str, object] = {}
+    if start:
+        of_start = {
+            "start_model": start.model_id,
+            "start_card_sha256": start.card_sha256,
+            "start_made_from": start.made_from,
+            "imagenet_scale": start.imagenet_scale,
+        }
     return {
         **asdict(config),
         # Where files were on this machine is nothing for the card.
         "data": printable(Path(config.data).name),
         "backbone_weights": printable(Path(config.backbone_weights).name),
+        **of_start,
         "run": run.token,
     }
 

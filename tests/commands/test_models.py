@@ -103,7 +103,8 @@ class TestModels:
         code, out, _ = run("models", "compare", "tiny-1", "tiny-2", "--json")
         document = strict(out)
         assert code == 0
-        assert list(document) == ["films", "evaluations", "auc", "decisions"]
+        names = ["films", "tested", "evaluations", "auc", "decisions"]
+        assert list(document) == names
         assert list(document["evaluations"]) == ["tiny-1", "tiny-2"]
         assert document["auc"]["difference"]["value"] == 0
 

@@ -7,7 +7,7 @@ import pytest
 from command_line import strict
 
 import cxr.training
-from cxr.datasets.folders import LeftOut
+from cxr.datasets.folders import CLASSES, LeftOut
 from cxr.jobs import control
 from cxr.records import audit
 from cxr.runs import run_folder
@@ -67,32 +67,64 @@ class TestTrain:
         monkeypatch.setitem(sys.modules, "cxr.training.train", module)
         return types.SimpleNamespace(calls=calls)
 
+    @pytest.fixture
+    def films(self, tmp_path, monkeypatch):
+        """A folder of films that a training could deal; no reserve of disk is asked."""
+        monkeypatch.setenv("CXR_DISK_RESERVE_GB", "0")
+        monkeypatch.delenv("CXR_BACKBONE_WEIGHTS", raising=False)
+        for label in CLASSES:
+            (tmp_path / "films" / label).mkdir(parents=True)
+            for i in range(4):
+                (tmp_path / "films" / label / f"{i}.png").touch()
+        return tmp_path / "films"
+
     def test_the_settings_go_to_the_run(
-        self, run, training, tmp_path, models_dir, monkeypatch
+        self, run, training, films, tmp_path, models_dir, monkeypatch
     ):
         monkeypatch.setenv("CXR_CACHE_DIR", str(tmp_path / "cache"))
         given = ["--preset", "quick", "--seed", 0, "--epochs", 3, "--accumulate", 2]
-        code, out, _ = run("train", "--data", tmp_path, *given, "--json")
+        code, out, _ = run("train", "--data", films, *given, "--json")
         part = {"reason": "no image", "files": 1, "examples": ["notes.txt"]}
         expected = {"model_id": "small-1", "left_out": [part]}
         assert (code, strict(out)) == (0, expected)
         [(config, run_dir, registered_in, cached_in)] = training.calls
-        expected = config_for(
-            "quick", data=str(tmp_path), seed=0, epochs=3, accumulate=2
-        )
+        expected = config_for("quick", data=str(films), seed=0, epochs=3, accumulate=2)
         assert config == expected
         assert run_dir.parent == tmp_path / "runs"
         assert run_folder.read_config(run_dir) == config
         assert (registered_in, cached_in) == (models_dir, tmp_path / "cache")
 
     def test_the_backbone_is_what_was_set_for_this_machine_or_asked_for(
-        self, run, training, tmp_path, monkeypatch
+        self, run, training, films, tmp_path, monkeypatch
     ):
-        monkeypatch.setenv("CXR_BACKBONE_WEIGHTS", "here.weights.h5")
-        run("train", "--data", tmp_path)
-        run("train", "--data", tmp_path, "--backbone-weights", "none")
+        monkeypatch.chdir(tmp_path)
+        here = tmp_path / "here.weights.h5"
+        here.touch()
+        monkeypatch.setenv("CXR_BACKBONE_WEIGHTS", str(here))
+        run("train", "--data", films)
+        run("train", "--data", films, "--backbone-weights", "none")
+        run("train", "--data", films, "--backbone-weights", here.name)
         used = [config.backbone_weights for config, *_ in training.calls]
-        assert used == ["here.weights.h5", "none"]
+        assert used == [str(here), "none", str(here)]
+
+    @pytest.mark.parametrize(
+        "weights, sentence",
+        [
+            ("imagenet", "no connection. Continue from a registered model (model:ID)"),
+            ("no.weights.h5", "no file with backbone weights"),
+            ("model:no-such", "There is no model no-such"),
+            ("model:tiny-1", "it has no weights of its own"),
+            ("model:../tiny-1", "is not a model id"),
+        ],
+    )
+    def test_weights_that_can_not_be_had_are_named_before_anything_starts(
+        self, run, no_training, films, offline, tmp_path, weights, sentence
+    ):
+        for more in ([], ["--background"]):
+            given = ["--data", films, "--backbone-weights", weights, *more]
+            code, out, err = run("train", *given, "--json")
+            assert (code, out) == (2, "") and sentence in err
+        assert not (tmp_path / "runs").exists()
 
     @pytest.fixture
     def submitted(self, monkeypatch, tmp_path):
@@ -107,10 +139,9 @@ class TestTrain:
 
     @pytest.mark.parametrize("command", ["train", "measure"])
     def test_in_the_background_the_app_s_own_act_is_called(
-        self, run, no_training, submitted, tmp_path, monkeypatch, command
+        self, run, no_training, submitted, films, tmp_path, monkeypatch, command
     ):
         monkeypatch.chdir(tmp_path)
-        (tmp_path / "films").mkdir()
         flag = ["--background"] if command == "train" else []
         code, out, _ = run(command, "--data", "films", *flag, "--epochs", 3, "--json")
         [(folder, words)] = submitted
@@ -153,9 +184,9 @@ class TestTrain:
         [entry] = audit.entries(tmp_path / "records")
         assert entry.action == "validate"
 
-    def test_each_run_has_a_folder_of_its_own(self, run, training, tmp_path):
+    def test_each_run_has_a_folder_of_its_own(self, run, training, films):
         for _ in range(2):
-            run("train", "--data", tmp_path)
+            run("train", "--data", films)
         assert len({call[1] for call in training.calls}) == 2
 
     @pytest.mark.parametrize(
@@ -169,14 +200,16 @@ class TestTrain:
         assert "received" in err and "[usage]" in err
         assert training.calls == []
 
-    def test_a_run_that_is_there_is_not_started_again(self, run, training, tmp_path):
+    def test_a_run_that_is_there_is_not_started_again(
+        self, run, training, films, tmp_path
+    ):
         folder = tmp_path / "run-1"
         (folder / "checkpoints" / "epoch-0001").mkdir(parents=True)
-        code, out, err = run("train", "--data", tmp_path, "--run", folder, "--json")
+        code, out, err = run("train", "--data", films, "--run", folder, "--json")
         assert (code, out) == (2, "")
         assert "[run-exists]" in err and training.calls == []
 
-    def test_a_run_goes_on_with_its_own_settings(self, run, training, tmp_path):
+    def test_a_run_goes_on_with_its_own_settings(self, run, training, films, tmp_path):
         config = config_for("best", data="films", seed=5)
         folder = run_folder.create(tmp_path / "runs", config)
         code, out, _ = run("train", "--resume", "--run", folder)

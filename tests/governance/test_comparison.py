@@ -50,6 +50,7 @@ def test_what_is_drawn_is_of_the_films_that_both_scored(models_dir):
         shared(models_dir),
     )
     assert both.comparison.films == N_SHARED
+    assert both.comparison.tested == {"tiny-1": 2 * N_SHARED, "tiny-2": N_SHARED}
     lines = overview.thinned(
         thresholds.operating_points(scores.labels, scores.probabilities)
     )

@@ -272,6 +272,20 @@ class TestComparison:
         assert not at.exception
         assert set(at.table[-1].value.columns) >= {"tiny\\-3", "tiny\\-2"}
 
+    def test_says_when_the_test_films_differ(self, models_dir):
+        assert "test films differ" not in words(page(COMPARE, "tiny-2"))
+        folder = models_dir / "tiny-2"
+        rows = (folder / scores.SCORES).read_text().splitlines()
+        kept = [row for row in rows if not row.startswith("test,f1")]
+        (folder / scores.SCORES).write_text("\n".join(kept) + "\n")
+        card = json.loads((folder / cards.CARD).read_text())
+        records = registry.file_records(folder)
+        card["files"] = {name: vars(record) for name, record in records.items()}
+        (folder / cards.CARD).write_text(json.dumps(card))
+        text = words(page(COMPARE, "tiny-2")).replace("\\", "")
+        assert "Their test films differ: tiny-2 on 89 and tiny-1 on 200" in text
+        assert "Only the 89 that both were tested on are compared" in text
+
     def test_without_common_films_says_so(self, models_dir):
         folder = models_dir / "tiny-2"
         path = folder / scores.SPLIT

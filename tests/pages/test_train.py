@@ -8,7 +8,7 @@ from dataclasses import asdict
 import pytest
 from streamlit.testing.v1 import AppTest
 from synthetic_films import as_jpeg, chest_phantom
-from tiny_model import register_tiny_model
+from tiny_model import let_continue, register_tiny_model
 
 from cxr.config import ROOT
 from cxr.jobs import control, heartbeat, queues
@@ -25,14 +25,14 @@ TRAIN = "pages/4_Train.py"
 
 @pytest.fixture
 def where(tmp_path, monkeypatch):
-    """Temporary folders; two films of each class in `data`."""
+    """Temporary folders; four films of each class in `data`."""
     for name in ("models", "runs", "cache", "records", "data"):
         (tmp_path / name).mkdir()
         monkeypatch.setenv(f"CXR_{name.upper()}_DIR", str(tmp_path / name))
     monkeypatch.setenv("CXR_DISK_RESERVE_GB", "0")
     monkeypatch.delenv("CXR_BACKBONE_WEIGHTS", raising=False)
     register_tiny_model(tmp_path / "models")
-    for i in range(4):
+    for i in range(8):
         folder = tmp_path / "data" / ("NORMAL", "PNEUMONIA")[i % 2]
         folder.mkdir(exist_ok=True)
         (folder / f"{i}.jpg").write_bytes(as_jpeg(chest_phantom(128, 128, seed=i)))
@@ -111,7 +111,7 @@ def queue(folder, state=control.STOPPED, **facts):
 class TestFilms:
     def test_are_counted(self, where):
         text = words(page())
-        assert "**4 films**, 2 with pneumonia" in text
+        assert "**8 films**, 4 with pneumonia" in text
         assert "Not checked" in text
 
     def test_outside_the_folder_of_data_are_refused(self, where, submitted):
@@ -160,7 +160,7 @@ class TestTime:
             measured=time.time(),
         )
         estimate.store(where / "cache", speeds)
-        expected = estimate.estimate(config, 4, speeds, prepared=False)
+        expected = estimate.estimate(config, 8, speeds, prepared=False)
         text = words(page())
         assert f"**Time** {wording.duration_span(expected.low, expected.high)}" in text
         assert "320 films" in text
@@ -447,3 +447,102 @@ def test_a_run_of_the_command_line_cannot_be_stopped_here(where):
     assert not {"Stop", "Resume", "Delete run"} & set(labels(at))
     [view] = runs.all_runs()
     assert view.state == control.RUNNING
+
+
+class TestBeginning:
+    @pytest.fixture
+    def can_continue(self, where):
+        let_continue(where / "models")
+
+    def test_is_the_active_model_where_nothing_else_can_be_had(
+        self, where, can_continue, offline, submitted
+    ):
+        at = page()
+        assert at.selectbox(key="train_backbone").value == "model:tiny-1"
+        assert at.selectbox(key="train_architecture").value == "baseline-cnn"
+        text = words(at)
+        assert "none that it learned from is tested on" in text.replace("\\", "")
+        assert "no connection" in text
+        button(at, "Start training").click().run()
+        [(folder, _)] = submitted
+        config = run_folder.read_config(folder)
+        assert config.backbone_weights == "model:tiny-1"
+        assert config.learning_rate == 3e-4
+
+    def test_is_imagenet_where_that_can_be_had(self, where, can_continue):
+        at = page()
+        assert at.selectbox(key="train_backbone").value == "imagenet"
+        assert at.selectbox(key="train_architecture").value == "efficientnet-b0"
+        assert "no connection" not in words(at)
+
+    def test_what_can_not_be_had_is_said_before_start(self, where, offline):
+        at = page()
+        assert at.selectbox(key="train_backbone").value == "imagenet"
+        assert button(at, "Start training").disabled
+        assert "they can't be fetched: no connection" in words(at).replace("\\", "")
+
+    def test_a_run_that_can_not_go_on_says_why(self, where, offline):
+        make_run(where, state=control.FAILED)
+        at = page()
+        assert button(at, "Resume").disabled
+        assert "It can't go on. The ImageNet weights" in words(at).replace("\\", "")
+
+
+class TestAgain:
+    def test_a_run_s_settings_fill_the_fields(self, where, submitted):
+        changes = {
+            "patience": 9,
+            "learning_rate": 2e-4,
+            "dropout": 0.5,
+            "seed": 7,
+            "augmentation": "plain",
+            "backbone_weights": "none",
+        }
+        folder = make_run(where, state=control.FAILED, **changes)
+        at = page()
+        button(at, "New run with these settings").click().run()
+        assert not at.exception
+        text = words(at)
+        assert "With the settings of" in text
+        assert "augmentation plain (preset style)" in text
+        assert "patience, epochs 9 (preset 4)" in text
+        assert submitted == []
+        next(n for n in at.number_input if n.label == "Epochs").set_value(6).run()
+        button(at, "Start training").click().run()
+        [(made, _)] = submitted
+        wanted = asdict(run_folder.read_config(folder)) | {"epochs": 6}
+        assert asdict(run_folder.read_config(made)) == wanted
+        assert "With the settings of" not in words(at)
+
+    def test_another_preset_leaves_what_has_no_field(self, where, submitted):
+        make_run(where, state=control.STOPPED, augmentation="plain")
+        at = page()
+        button(at, "New run with these settings").click().run()
+        at.segmented_control(key="train_preset").set_value("standard").run()
+        assert "augmentation" not in words(at)
+
+    def test_a_file_and_a_model_come_along(self, where, submitted):
+        path = where / "data" / "mine.weights.h5"
+        path.write_bytes(b"x")
+        let_continue(where / "models")
+        for changes in (
+            {"backbone_weights": str(path), "backbone_note": "from a friend"},
+            {"backbone_weights": "model:tiny-1", "architecture": "baseline-cnn"},
+            {"backbone_weights": "model:gone-1"},
+        ):
+            folder = make_run(where, state=control.DONE, **changes)
+            at = page()
+            at.selectbox(key="train_run").set_value(folder.name).run()
+            button(at, "New run with these settings").click().run()
+            start = button(at, "Start training")
+            assert start.disabled == ("gone" in changes["backbone_weights"])
+            if not start.disabled:
+                start.click().run()
+                made = run_folder.read_config(submitted[-1][0])
+                assert made == run_folder.read_config(folder)
+        assert "There is no model gone-1" in words(at).replace("\\", "")
+
+    def test_of_damaged_settings_is_not_offered(self, where):
+        folder = make_run(where, state=control.STOPPED)
+        (folder / "config.json").write_text("{")
+        assert "New run with these settings" not in labels(page())

@@ -1,5 +1,8 @@
 """Which backbone weights a run in the background may begin with."""
 
+import socket
+import time
+
 import pytest
 
 from cxr.runs import backbone
@@ -57,3 +60,44 @@ def test_only_the_file_that_the_settings_name_may_lie_outside(data, monkeypatch)
 def test_without_a_folder_of_data_a_path_has_to_be_whole(data, monkeypatch):
     monkeypatch.delenv("CXR_DATA_DIR")
     assert "Give it in full" in backbone.problem("a.weights.h5")
+
+
+class TestImagenet:
+    def test_weights_that_keras_has_fetched_need_no_connection(self, data, monkeypatch):
+        monkeypatch.setattr(backbone, "_connects", lambda: pytest.fail("asked"))
+        assert backbone.problem("imagenet", "efficientnet-v2-b0") == ""
+
+    def test_without_them_and_without_a_network_that_is_said(self, data, offline):
+        said = backbone.problem("imagenet", "efficientnet-b0")
+        assert "efficientnet-b0 are not on this machine" in said
+        assert "no connection" in said
+
+    def test_the_baseline_needs_none(self, data, offline):
+        assert backbone.problem("imagenet", "baseline-cnn") == ""
+
+    def test_an_answer_that_does_not_come_is_not_waited_for(
+        self, data, offline, monkeypatch
+    ):
+        asked = []
+
+        def hang():
+            asked.append(1)
+            time.sleep(1)
+            return True
+
+        monkeypatch.setattr(backbone, "LONGEST_TRY", 0.05)
+        monkeypatch.setattr(backbone, "_connects", hang)
+        began = time.monotonic()
+        for _ in range(3):
+            assert backbone.problem("imagenet", "efficientnet-b0")
+        assert time.monotonic() - began < 0.9
+        assert asked == [1]
+
+    def test_where_a_connection_is_made_they_can_be_fetched(
+        self, data, offline, monkeypatch
+    ):
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            port = server.getsockname()[1]
+            monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{port}")
+            monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{port}")
+            assert backbone.problem("imagenet", "efficientnet-b0") == ""

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from cxr.datasets import checks
+from cxr.datasets.folders import CLASSES
 from cxr.errors import DatasetError, JobError
 from cxr.jobs import control
 from cxr.runs import run_folder, start
@@ -25,6 +26,10 @@ def where(tmp_path, monkeypatch):
 
 @pytest.fixture
 def config(where):
+    for label in CLASSES:
+        (where / "data" / label).mkdir()
+        for i in range(4):
+            (where / "data" / label / f"{i}.png").touch()
     return TrainConfig(data=str(where / "data"))
 
 

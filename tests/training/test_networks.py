@@ -263,3 +263,25 @@ class TestDivide:
     def test_block_that_is_not_there_is_named(self, built, block):
         with pytest.raises(ValueError, match=f"received block={block}"):
             networks.divide(built[architectures.DEFAULT], block)
+
+
+def test_a_graph_without_weights_can_scale_as_keras_does_for_imagenet(
+    tmp_path, monkeypatch
+):
+    """Keras adds a scaling for the weights that it fetches, and only for those."""
+    from keras.src.utils import file_utils
+
+    name = architectures.DEFAULT
+    plain = keras.applications.EfficientNetB0(include_top=False, weights=None)
+    weights = tmp_path / "fetched.weights.h5"
+    plain.save_weights(weights)
+    monkeypatch.setattr(file_utils, "get_file", lambda *_, **__: str(weights))
+    fetched = networks.build(name, backbone_weights="imagenet")
+    ours = networks.build(name, backbone_weights="none", imagenet_scale=True)
+    ours.set_weights(fetched.get_weights())
+    films = np.random.default_rng(1).uniform(0, 255, (2, 224, 224, 1)).astype("float32")
+    outputs = [n(films)["feature_map"].numpy() for n in (fetched, ours)]
+    np.testing.assert_array_equal(outputs[0], outputs[1])
+    without = networks.build(name, backbone_weights="none")
+    without.set_weights(fetched.get_weights())
+    assert not np.allclose(without(films)["feature_map"].numpy(), outputs[0])

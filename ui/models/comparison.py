@@ -68,6 +68,8 @@ def _show_basis(both: SideBySide) -> None:
         f"Both on the same {films}, held out from both, each at its own threshold: "
         f"{thresholds}."
     )
+    if differ := side_by_side.test_films_differ(both):
+        st.caption(f":material/warning: {escaped(differ)}")
 
 
 def _show_table(both: SideBySide) -> None:

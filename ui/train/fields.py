@@ -1,18 +1,14 @@
 """Every setting of a training that can be changed, in its range."""
 
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import streamlit as st
 
-from cxr.config import settings
 from cxr.runs import architectures
 from cxr.runs.architectures import BASELINE
-from cxr.runs.backbone import IMAGENET, NONE, SUFFIX
 from cxr.runs.config import TrainConfig
-
-CONFIGURED, OTHER = "configured", "other"
+from ui.wording import escaped
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,96 +159,72 @@ FIELDS = (
         "compared. Leave it as it is unless this is what you study.",
     ),
 )
-WITHOUT_BASELINE = ("unfreeze_from", "head_epochs")
+BLOCK = "unfreeze_from"
 
 
 def choose_numbers(config: TrainConfig) -> dict[str, Any]:
     """Returns the settings that are numbers, by name, as the reader has them."""
+    is_baseline = config.architecture == BASELINE
+    has_head = is_baseline or config.continues
+    absent = [*([BLOCK] if is_baseline else []), *(["head_epochs"] if has_head else [])]
     values = {}
     grid = st.grid(4, min_column_width=180)
     for field in FIELDS:
-        if config.architecture == BASELINE and field.name in WITHOUT_BASELINE:
+        if field.name in absent:
             continue
         with grid.cell():
             values[field.name] = _number(field, config)
     return values
 
 
-def choose_backbone(architecture: str) -> dict[str, Any]:
-    """Returns the settings of the backbone's start."""
-    if architecture == BASELINE:
-        return {"backbone_weights": NONE}
-    configured = settings().backbone_weights
-    labels = {
-        IMAGENET: "ImageNet, downloaded by Keras",
-        NONE: "None, from random weights",
-        OTHER: "A file",
-    }
-    if configured not in (IMAGENET, NONE):
-        labels = {CONFIGURED: f"{Path(configured).name} of this app", **labels}
-    first = configured if configured in labels else CONFIGURED
-    columns = st.grid(2, min_column_width=330)
-    with columns.cell():
-        choice = st.selectbox(
-            "Backbone weights",
-            list(labels),
-            index=list(labels).index(first),
-            format_func=labels.__getitem__,
-            key="train_backbone",
-            persist_state="session",
-        )
-    if choice not in (CONFIGURED, OTHER):
-        return {"backbone_weights": str(choice)}
-    with columns.cell():
-        note = st.text_input(
-            "Where this file comes from",
-            max_chars=200,
-            key="train_backbone_note",
-            persist_state="session",
-            help="Goes on the card of the model.",
-        )
-    path = configured if choice == CONFIGURED else _weights_path()
-    return {"backbone_weights": path, "backbone_note": str(note or "").strip()}
-
-
 def show_changes(preset: TrainConfig, config: TrainConfig) -> None:
     """Names what is not as in the preset."""
+    labels = {field.name: field.label for field in FIELDS}
     changed = [
-        f"{field.label.lower()} {getattr(config, field.name):g} "
-        f"(preset {getattr(preset, field.name):g})"
-        for field in FIELDS
-        if getattr(config, field.name) != getattr(preset, field.name)
+        f"{labels.get(name, name.replace('_', ' ')).lower()} {_short(value)} "
+        f"(preset {_short(getattr(preset, name))})"
+        for name, value in asdict(config).items()
+        if value != getattr(preset, name)
     ]
     if changed:
         st.caption(f":material/edit: Changed: {', '.join(changed)}")
 
 
+def key_of(field: Field, preset: TrainConfig) -> str:
+    """Returns the key of a number's field on the page, one for each preset's default.
+
+    What was typed belongs to one default.
+    """
+    return f"train_{field.name}_{_default(field, preset)}_{_high(field, preset)}"
+
+
 def _number(field: Field, config: TrainConfig) -> float:
-    default = getattr(config, field.name)
-    high = field.high
-    if field.name == "unfreeze_from":
-        high = architectures.find(config.architecture).last_block
-        default = min(default, high)
+    default = _default(field, config)
     kind = type(default)
-    # Another preset's default is another field: what was typed belongs to one.
     value = st.number_input(
         field.label,
         min_value=kind(field.low),
-        max_value=kind(high),
+        max_value=kind(_high(field, config)),
         value=default,
         step=kind(field.step),
         format=field.format,
-        key=f"train_{field.name}_{default}_{high}",
+        key=key_of(field, config),
         persist_state="session",
         help=field.help or None,
     )
     return default if value is None else kind(value)
 
 
-def _weights_path() -> str:
-    text = st.text_input(
-        f"Path of the weights ({SUFFIX})",
-        key="train_backbone_file",
-        persist_state="session",
-    )
-    return str(text or "").strip()
+def _default(field: Field, config: TrainConfig) -> Any:
+    default = getattr(config, field.name)
+    return min(default, _high(field, config)) if field.name == BLOCK else default
+
+
+def _high(field: Field, config: TrainConfig) -> float:
+    if field.name == BLOCK:
+        return architectures.find(config.architecture).last_block
+    return field.high
+
+
+def _short(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else escaped(str(value))

@@ -7,17 +7,15 @@ from pathlib import Path
 import streamlit as st
 
 from cxr.config import settings
-from cxr.datasets import checks, words
+from cxr.datasets import checks
 from cxr.datasets.folders import in_words, listing
-from cxr.datasets.search import allowed
+from cxr.datasets.search import Stamp, allowed, stamp
 from cxr.errors import CxrError, DatasetError
 from cxr.jobs import control
 from cxr.runs import run_folder
 from ui import wording
 from ui.session import SOURCE
 from ui.wording import escaped
-
-Stamp = tuple[tuple[str, int], ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +97,7 @@ def _first_choice() -> str:
 
 def _read(text: str) -> TrainingData:
     path = allowed(text)
-    films, positives, left_out = _count(path, _stamp(path))
+    films, positives, left_out = _count(path, stamp(path))
     folder = checks.folder_for(settings().cache_dir, path)
     report = _modified(folder / checks.REPORT)
     return TrainingData(
@@ -147,18 +145,6 @@ def _modified(path: Path) -> int:
         return path.stat().st_mtime_ns
     except OSError:
         return 0
-
-
-def _stamp(source: Path) -> Stamp:
-    """Returns what changes when films are added to or taken from a source's folders."""
-    folders = [source, *source.glob("*/"), *source.glob("*/*/")]
-    return tuple(
-        (str(path), _modified(path))
-        for path in folders
-        if path == source
-        or words.split_of(path.name)
-        or words.label_of(path.name) is not None
-    )
 
 
 @st.cache_data(max_entries=16, show_spinner="Counting films")

@@ -11,7 +11,15 @@ from cxr.models.cards import Card
 from cxr.runs import architectures, start
 from cxr.runs.config import PRESETS, PURPOSES, TrainConfig, config_for
 from ui import wording
-from ui.train.fields import choose_backbone, choose_numbers, show_changes
+from ui.train.again import (
+    ARCHITECTURE,
+    PRESET,
+    forget_taken,
+    show_taken,
+    taken_beside,
+)
+from ui.train.beginning import choose_beginning, first_architecture
+from ui.train.fields import choose_numbers, show_changes
 from ui.train.films import TrainingData
 from ui.train.runs import CHOSEN
 
@@ -20,18 +28,22 @@ MOST_REACHED = 3
 
 def choose_settings(training: TrainingData | None) -> TrainConfig:
     """Draws preset, architecture and settings, and returns what they come to."""
+    show_taken()
     columns = st.grid(2, min_column_width=380, gap="large")
     with columns.cell():
         preset = _preset()
         architecture = _architecture()
+        beginning = choose_beginning(architecture)
     with columns.cell():
         _show_reached(preset)
     config = config_for(
-        preset, architecture=architecture, data=str(training.path) if training else ""
+        preset,
+        architecture=architecture,
+        data=str(training.path) if training else "",
+        **beginning,
     )
     with st.expander("Settings", icon=":material/tune:"):
-        changed = replace(config, **choose_numbers(config))
-        changed = replace(changed, **choose_backbone(architecture))
+        changed = replace(config, **taken_beside(config), **choose_numbers(config))
     show_changes(config, changed)
     return changed
 
@@ -48,6 +60,7 @@ def offer_start(config: TrainConfig, training: TrainingData | None) -> None:
         disabled=training is None or bool(obstacles),
     ):
         st.session_state[CHOSEN] = start.start(config).name
+        forget_taken()
         st.rerun()
 
 
@@ -58,7 +71,7 @@ def _preset() -> str:
         default="standard",
         required=True,
         format_func=str.capitalize,
-        key="train_preset",
+        key=PRESET,
         persist_state="session",
     )
     st.caption(PURPOSES[preset])
@@ -71,9 +84,9 @@ def _architecture() -> str:
         st.selectbox(
             "Architecture",
             names,
-            index=names.index(architectures.DEFAULT),
+            index=names.index(first_architecture()),
             format_func=lambda name: f"{name}, {architectures.find(name).size} px",
-            key="train_architecture",
+            key=ARCHITECTURE,
             persist_state="session",
         )
     )

@@ -11,6 +11,7 @@ from cxr.runs import start
 from ui import jobs, learning_curves, wording
 from ui.charts import ink
 from ui.errors import show_errors
+from ui.train.again import offer_again
 from ui.train.runs import CHOSEN, DAMAGED, STAGES, UNSTARTED, RunView, read_run, took
 
 LOG_LINES = 40
@@ -74,14 +75,17 @@ def show_validation_curves(views: Sequence[RunView]) -> None:
 def _show_ended_actions(view: RunView) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         resumable = view.config is not None and view.state != control.DONE
+        obstacles = start.obstacles_to_resume(view.folder) if resumable else []
         if resumable and st.button(
             "Resume",
             key="train_resume",
             icon=":material/resume:",
+            disabled=bool(obstacles),
             help="Goes on after its last whole epoch, or waits for its turn.",
         ):
             start.resume(view.folder)
             st.rerun()
+        offer_again(view)
         if view.model_id and st.button(
             f"Open {view.model_id} on the Models page",
             key="train_model",
@@ -93,6 +97,8 @@ def _show_ended_actions(view: RunView) -> None:
             "Delete run", key="train_delete", icon=":material/delete:", type="tertiary"
         ):
             _confirm_delete(view)
+    for obstacle in obstacles:
+        st.caption(f":material/block: It can't go on. {wording.escaped(obstacle)}")
 
 
 @st.dialog("Delete this run?")
