@@ -23,7 +23,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from cxr.evaluation.estimates import Z95, Estimate, score_limits
+from cxr.evaluation.estimates import Z95, Estimate, Mask, proportion, score_limits
 from cxr.evaluation.inputs import (
     Floats,
     Integers,
@@ -82,11 +82,15 @@ class Reference:
         others: further ones; none for most models.
         spread: standard deviation in logits by which the place of the threshold would
             differ if other patients had been at home.
+        well_spread: likewise, of the share of normal films above the threshold.
+        ill_spread: likewise, of the share of films with pneumonia below it.
     """
 
     home: Kind
     others: tuple[Kind, ...] = ()
     spread: float = 0.0
+    well_spread: float = 0.0
+    ill_spread: float = 0.0
 
     @property
     def kinds(self) -> tuple[Kind, ...]:
@@ -149,7 +153,19 @@ def reference(
         labelled_place(home, labels, values, weights, threshold)
         for weights in _draws(codes, seed, HOME_DRAWS)[1:].astype(np.float64)
     ]
-    return Reference(home=home, spread=float(np.std(places)))
+    above = values >= threshold
+    return Reference(
+        home=home,
+        spread=float(np.std(places)),
+        well_spread=_deviation(above, labels == 0, codes),
+        ill_spread=_deviation(~above, labels == 1, codes),
+    )
+
+
+def _deviation(hit: Mask, trial: Mask, codes: Integers) -> float:
+    """Returns the standard deviation of a share, by the width of its interval."""
+    estimate = proportion(hit, trial, codes)
+    return (estimate.high - estimate.low) / (2 * Z95)
 
 
 def kind(y_true: ArrayLike, logits: ArrayLike) -> Kind:
@@ -201,7 +217,7 @@ def fit(
     found = 1 / (1 + np.exp(-(posteriors @ np.log(grid.share / (1 - grid.share)))))
     likeliest = grid.at(posteriors[0].argmax())
     fit_p = _agreement(home.kinds[int(likeliest.kind)], values, likeliest)
-    estimates = _place(thresholds, home.spread), _share(found)
+    estimates = _place(thresholds, home.spread), _share(found, home)
     return Fit(
         threshold=estimates[0],
         share=estimates[1],
@@ -391,15 +407,17 @@ def _shares(low: float, high: float) -> Floats:
     return 1 / (1 + np.exp(-np.linspace(ends[0], ends[1], n)))
 
 
-def _share(draws: Floats) -> Estimate:
+def _share(draws: Floats, home: Reference) -> Estimate:
     """Returns the first of the draws with a score interval.
 
-    It is that of a share of so many films that it would vary as the draws do: their
-    own quantiles are too narrow for small shares.
+    It is that of a share of so many films that it would vary as the draws do, and as it
+    would with other patients at home: the draws' own quantiles are too narrow for small
+    shares.
     """
-    value, variance = float(draws[0]), float(np.var(draws[1:]))
-    size = value * (1 - value) / max(variance, 1e-12)
-    low, high = score_limits(value, size)
+    value = float(draws[0])
+    at_home = math.hypot((1 - value) * home.well_spread, value * home.ill_spread)
+    variance = float(np.var(draws[1:])) + at_home**2
+    low, high = score_limits(value, value * (1 - value) / max(variance, 1e-12))
     return Estimate(value=value, low=low, high=high)
 
 

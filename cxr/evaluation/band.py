@@ -27,6 +27,9 @@ MISSED, ALARMS = 0.005, 0.025
 # The lowest twentieth of the ill and the highest tenth of the well: far enough out to
 # be a tail, near enough to hold some dozens of films. Never fewer than FEWEST films.
 TAIL_ILL, TAIL_WELL, FEWEST, WIDEST = 0.05, 0.10, 10, 0.5
+# Of the films of a class, what the zone may take at most: a zone that takes more helps
+# nobody. Where odd films would stretch an edge further, they stay outside.
+MOST = 0.15
 Z90 = 1.2815515655446004  # 0.9 quantile of the standard normal distribution
 
 
@@ -123,6 +126,58 @@ def choose_band(
             patients=high.patients,
         ),
     )
+
+
+def drawn_in(
+    edges: tuple[float, float],
+    y_true: ArrayLike,
+    logits: ArrayLike,
+    *,
+    threshold: float,
+    shifted: Shifted | None = None,
+    most: float = MOST,
+) -> tuple[float, float]:
+    """Returns the edges, drawn in where the zone takes too many films of a class.
+
+    The lower edge rises until at most that share of the normal films lies between the
+    edges, the upper one falls likewise for the films with pneumonia; neither beyond the
+    threshold.
+
+    Args:
+        edges: the lower one at or below the threshold, the upper one at or above it.
+        y_true: 0 or 1, shape `(n,)`.
+        logits: of the probability of films as they are, shape `(n,)`.
+        threshold: in logits.
+        shifted: the same films after shifts, on the same scale; None without any.
+        most: the share, `(0, 1)`.
+
+    Raises:
+        ValueError: an array is not of this kind.
+    """
+    labels, scores = labels_and_scores(y_true, logits)
+    weights, rows = np.ones(labels.size), np.arange(labels.size)
+    if shifted is not None:
+        weights = _weights(shifted.rows, labels.size)
+        rows = np.concatenate([rows, shifted.rows])
+        scores = np.concatenate([scores, shifted.logits])
+    ill, (low, high) = labels[rows] == 1, edges
+    low = min(threshold, _drawn(low, high, scores[~ill], weights[~ill], most))
+    high = -min(-threshold, _drawn(-high, -low, -scores[ill], weights[ill], most))
+    return low, high
+
+
+def _drawn(
+    low: float, high: float, scores: Floats, weights: Floats, most: float
+) -> float:
+    """Returns the lower edge, raised until at most this share lies up to the upper."""
+    inside = (scores >= low) & (scores < high)
+    order = np.argsort(-scores[inside], kind="stable")
+    down, taken = scores[inside][order], np.cumsum(weights[inside][order])
+    too_many = np.flatnonzero(taken > most * weights.sum())
+    if not too_many.size:
+        return low
+    # Just above the first film that is too many, and those that score alike.
+    return float(np.nextafter(down[too_many[0]], np.inf))
 
 
 def _weights(rows: Integers, n_films: int) -> Floats:

@@ -107,7 +107,13 @@ def uncertain_band(
     """
     chosen = band.choose_band(labels, logits, groups=patients, shifted=shifted)
     centre = float(logit(threshold))
-    low, high = min(centre, chosen.low.value), max(centre, chosen.high.value)
+    low, high = band.drawn_in(
+        (min(centre, chosen.low.value), max(centre, chosen.high.value)),
+        labels,
+        logits,
+        threshold=centre,
+        shifted=shifted,
+    )
     shown = three_answers(labels, logits, band=(low, high), groups=patients)
     return UncertainBand(
         below=centre - low,
@@ -127,7 +133,8 @@ def _rule(
         f"so that of pneumonia films at most about 1 in {round(1 / band.MISSED)} lie "
         f"below it and of normal films 1 in {round(1 / band.ALARMS)} above it: the end "
         f"of each class's scores, taken for an exponential tail, at its one-sided 90 % "
-        f"limit, on {films} validation films of {patients} patients {how}; of these "
+        f"limit, but taking at most {100 * band.MOST:.0f} % of the films of either "
+        f"class, on {films} validation films of {patients} patients {how}; of these "
         f"films {100 * shown.no_answer.value:.1f} % get no answer, of the normal ones "
         f"{100 * shown.no_answer_well.value:.1f} %, and among the answered sensitivity "
         f"is {shown.sensitivity.value:.3f} and specificity "

@@ -102,6 +102,20 @@ class TestFit:
         width = grouped.threshold.high - grouped.threshold.low
         assert width > 1.3 * (alone.threshold.high - alone.threshold.low)
 
+    def test_doubt_about_films_at_home_is_doubt_about_the_share(self, home):
+        logits = site(7, ill=0.05)
+        sure = replace(home, well_spread=0.0, ill_spread=0.0)
+        unsure = replace(home, well_spread=0.03, ill_spread=0.0)
+        widths = [
+            found.share.high - found.share.low
+            for found in (
+                alignment.fit(known, logits, threshold=THRESHOLD)
+                for known in (sure, home, unsure)
+            )
+        ]
+        assert widths[0] < widths[1] < widths[2]
+        assert 0 < home.well_spread < 0.03
+
     def test_a_stated_range_is_kept(self, home):
         logits = site(2, ill=0.4)
         found = alignment.fit(home, logits, threshold=THRESHOLD, share=(0.02, 0.1))

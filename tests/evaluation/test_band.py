@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 from cxr.evaluation import band
-from cxr.evaluation.band import Shifted, choose_band
+from cxr.evaluation.band import Shifted, choose_band, drawn_in
 
 
 def some_films(seed=0, n=300, views=4):
@@ -112,6 +112,40 @@ class TestRule:
     def test_one_class_alone_is_refused(self, label):
         with pytest.raises(ValueError, match="both"):
             choose_band([label] * 5, np.arange(5.0))
+
+
+class TestDrawnIn:
+    @pytest.mark.parametrize("seed", range(4))
+    @pytest.mark.parametrize("most", [0.05, 0.15, 0.5])
+    def test_is_that_of_a_naive_second_one(self, seed, most):
+        labels, logits, _, shifted = some_films(seed)
+        low, high = drawn_in(
+            (-3.0, 2.5), labels, logits, threshold=-0.5, shifted=shifted, most=most
+        )
+        films = {0: [], 1: []}
+        for row, (label, score) in enumerate(zip(labels, logits, strict=True)):
+            moved = [
+                s for r, s in zip(shifted.rows, shifted.logits, strict=True) if r == row
+            ]
+            own = 0.5 if moved else 1.0
+            films[label] += [(score, own), *((s, 0.5 / len(moved)) for s in moved)]
+
+        def share(label, low, high):
+            inside = sum(w for s, w in films[label] if low <= s < high)
+            return inside / sum(w for _, w in films[label])
+
+        candidates = sorted(s for s, _ in films[0] if -3.0 <= s <= -0.5)
+        fitting = [s for s in (-3.0, *candidates) if share(0, s, 2.5) <= most]
+        assert low == pytest.approx(min(fitting, default=-0.5), abs=0.1)
+        assert low == -0.5 or share(0, low, 2.5) <= most
+        assert high == -0.5 or share(1, np.nextafter(low, 9), high) <= most + 1e-9
+        assert -3.0 <= low <= -0.5 <= high <= 2.5
+
+    def test_a_zone_that_takes_few_films_stays(self):
+        labels, logits, _, shifted = some_films()
+        edges = (-1.0, 0.5)
+        args = {"threshold": 0.0, "shifted": shifted, "most": 0.9}
+        assert drawn_in(edges, labels, logits, **args) == edges
 
 
 class TestRobustness:

@@ -91,8 +91,14 @@ class TestUncertainBand:
         )
         found = self.band(3)
         low, high = (float(logit(edge)) for edge in found.around(0.5))
-        assert low == pytest.approx(chosen.low.value)
-        assert high == pytest.approx(chosen.high.value)
+        drawn_in = band.drawn_in(
+            (chosen.low.value, chosen.high.value),
+            self.LABELS,
+            self.logits(3),
+            threshold=0.0,
+        )
+        assert (low, high) == pytest.approx(drawn_in)
+        assert chosen.low.value < low < 0 < high < chosen.high.value
 
     def test_is_wider_the_more_the_classes_overlap(self):
         narrow, wide = self.band(2), self.band(3)
