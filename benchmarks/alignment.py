@@ -3,18 +3,25 @@
     python -m benchmarks.alignment DATA_DIR [--draws 100] [--films 200] [--json]
 
 The test patients' films in `DATA_DIR` are scored as they are and under shifts of
-acquisition; sites are drawn from them at three shares of pneumonia. The home densities
-are those of the validation and calibration patients, whom no draw holds. Of every shift
-and share: sensitivity and specificity of the shipped and, in the median, of the aligned
-threshold on all films of the shift, how often the intervals hold the place that a fit
-with labels gives and the share, and how often nothing is proposed.
+acquisition; sites are drawn from them at three shares of pneumonia. Then sites are
+drawn from the model's test films of other places, if it has any; and sites that nobody
+could align: too few films, films that show next to nothing. The densities are those of
+the validation and calibration patients, whom no draw holds.
+
+Of every kind of site and share: sensitivity and specificity of the shipped and, in the
+median, of the aligned threshold on all its films; how often the intervals hold the
+place that a fit with labels gives and the share; how often nothing is proposed; how
+often a fit is wrong (its sensitivity is lower by more than `FAR_OFF` than that of the
+shipped threshold on films as they are), and in how many of these nothing is proposed.
 """
 
 import argparse
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from cxr.config import settings
@@ -23,12 +30,14 @@ from cxr.evaluation.alignment import Reference
 from cxr.evaluation.calibration import logit
 from cxr.models import inference, registry
 from cxr.models.inference import Model
+from cxr.models.scores import PLACES
 from cxr.robustness import films as film_sets
 from cxr.robustness import shifts, subjects
 from cxr.robustness.films import FilmSet
-from cxr.robustness.subjects import Subject
+from cxr.validation.alignment import reference
 
 SHARES = (0.05, 0.2, 0.6)
+APART = ("validation", "calibration")
 UNSHIFTED = "as they are"
 CHOSEN = (
     "texture of the other class",
@@ -38,10 +47,39 @@ CHOSEN = (
     "borders cropped, 1.25",
     "black borders, 8 %",
 )
+FEW, BLURRED = "60 films as they are", "films blurred by 5 pixels"
+FAR_OFF = 0.03
+
+
+@dataclass(frozen=True, kw_only=True)
+class Site:
+    """A kind of site: the films that its patients are drawn from.
+
+    Attributes:
+        name: what it is.
+        labels: 1 for pneumonia, shape `(n,)`.
+        logits: of the probabilities, shape `(n,)`.
+        patients: of each film, shape `(n,)`.
+        films: that are drawn.
+    """
+
+    name: str
+    labels: np.ndarray
+    logits: np.ndarray
+    patients: np.ndarray
+    films: int
+
+    def rates(self, threshold: float) -> list[float]:
+        """Returns sensitivity and specificity on all films."""
+        above = self.logits >= threshold
+        return [
+            float(above[self.labels == 1].mean()),
+            float((~above)[self.labels == 0].mean()),
+        ]
 
 
 def main() -> None:
-    """Prints a line for every shift and share."""
+    """Prints a line for every kind of site and share."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data_dir", type=Path)
     parser.add_argument("--draws", type=int, default=100)
@@ -62,110 +100,124 @@ def main() -> None:
 def lines(
     model: Model, tested: FilmSet, *, draws: int, films: int
 ) -> Iterator[dict[str, object]]:
-    """Yields the figures of every shift and share."""
-    home, subject = home_of(model), subjects.subject_of(model)
+    """Yields the figures of every kind of site and share."""
+    home = reference(settings().models_dir, model.card, APART)
     threshold = float(logit(model.card.threshold.value))
-    for name in (UNSHIFTED, *CHOSEN):
-        scores = logits_under(subject, tested, name)
-        place = labelled_place(home, tested, scores, threshold)
+    usual = None
+    for site in sites(model, tested, films):
+        usual = usual or site.rates(threshold)[0]
         for share in SHARES:
             yield {
-                "shift": name,
+                "site": site.name,
                 "share": share,
-                "shipped": rates(tested, scores, threshold),
-                **simulated(
-                    home, tested, scores, threshold, place, share, draws, films
-                ),
+                "shipped": site.rates(threshold),
+                **simulated(home, site, threshold, share, draws, usual),
             }
 
 
-def home_of(model: Model) -> Reference:
-    """Returns the densities of the validation and calibration patients."""
-    models_dir, card = settings().models_dir, model.card
-    tables = [
-        registry.read_scores(models_dir, card, split)
-        for split in ("validation", "calibration")
-    ]
-    return alignment.reference(
-        np.concatenate([t.labels for t in tables]),
-        np.concatenate([card.calibration.scaled(t.logits) for t in tables]),
-        threshold=float(logit(card.threshold.value)),
-        groups=[patient for t in tables for patient in t.patients],
+def sites(model: Model, tested: FilmSet, films: int) -> Iterator[Site]:
+    """Yields the kinds of sites; the films as they are first."""
+
+    def site(name: str, pixels: np.ndarray, number: int = films) -> Site:
+        return Site(
+            name=name,
+            labels=tested.labels,
+            logits=logit(subject.probabilities(pixels)),
+            patients=tested.patients,
+            films=number,
+        )
+
+    subject = subjects.subject_of(model)
+    yield site(UNSHIFTED, tested.pixels)
+    for shift in shifts.SHIFTS:
+        if shift.name in CHOSEN:
+            rows = range(len(tested))
+            shifted = [shifts.shifted(tested, row, shift, seed=0) for row in rows]
+            yield site(shift.name, np.stack(shifted))
+    yield from elsewhere(model, films)
+    yield site(FEW, tested.pixels, 60)
+    yield site(
+        BLURRED, np.stack([cv2.GaussianBlur(p, (0, 0), 5) for p in tested.pixels])
     )
 
 
-def logits_under(subject: Subject, films: FilmSet, name: str) -> np.ndarray:
-    """Returns the logit of the probability of each film under a shift."""
-    if name == UNSHIFTED:
-        probabilities = subject.probabilities(films.pixels)
-    else:
-        [shift] = [s for s in shifts.SHIFTS if s.name == name]
-        probabilities = shifts.shifted_probabilities(subject, films, shift, seed=0)
-    return logit(probabilities)
+def elsewhere(model: Model, films: int) -> Iterator[Site]:
+    """Yields the model's test films of other places, by the folder they are in.
 
-
-def labelled_place(
-    home: Reference, films: FilmSet, scores: np.ndarray, threshold: float
-) -> float:
-    """Returns where the threshold lies among all films of a shift, by their labels."""
-    return alignment.labelled_place(
-        home.home, films.labels, scores, np.ones(len(films)), threshold
-    )
+    A place with films of one class is joined with the normal or ill films of all.
+    """
+    card = model.card
+    if PLACES not in card.files:
+        return
+    stored = registry.read_scores(settings().models_dir, card, "test", table=PLACES)
+    places = np.array([name.split("/")[0] for name in stored.names])
+    for place in np.unique(places):
+        chosen = places == place
+        for label in (0, 1):
+            if not (stored.labels[chosen] == label).any():
+                chosen = chosen | (stored.labels == label)
+        yield Site(
+            name=f"test films of {place}",
+            labels=stored.labels[chosen],
+            logits=card.calibration.scaled(stored.logits[chosen]),
+            patients=np.array(stored.patients)[chosen],
+            films=films,
+        )
 
 
 def simulated(
     home: Reference,
-    films: FilmSet,
-    scores: np.ndarray,
+    site: Site,
     threshold: float,
-    place: float,
     share: float,
     draws: int,
-    size: int,
+    usual: float,
 ) -> dict[str, object]:
     """Returns what alignments of so many drawn sites are worth."""
     rng = np.random.default_rng(round(1000 * share))
-    ill, well = np.flatnonzero(films.labels == 1), np.flatnonzero(films.labels == 0)
+    ill, well = np.flatnonzero(site.labels == 1), np.flatnonzero(site.labels == 0)
     found = []
     for seed in range(draws):
-        k = rng.binomial(size, share)
-        rows = np.concatenate([rng.choice(ill, k), rng.choice(well, size - k)])
+        k = rng.binomial(site.films, share)
+        rows = np.concatenate([rng.choice(ill, k), rng.choice(well, site.films - k)])
         found.append(
             alignment.fit(
                 home,
-                scores[rows],
+                site.logits[rows],
                 threshold=threshold,
-                groups=films.patients[rows],
+                groups=site.patients[rows],
                 seed=seed,
             )
         )
-    aligned = np.array([rates(films, scores, f.threshold.value) for f in found])
+    aligned = np.array([site.rates(f.threshold.value) for f in found])
+    refused = np.array([bool(f.doubts) for f in found])
+    wrong = aligned[:, 0] < usual - FAR_OFF
+    places = [
+        alignment.labelled_place(
+            known, site.labels, site.logits, np.ones(site.labels.size), threshold
+        )
+        for known in home.kinds
+    ]
+    held = [f.threshold.low <= places[f.kind] <= f.threshold.high for f in found]
     return {
         "aligned": np.median(aligned, axis=0).round(4).tolist(),
-        "threshold_held": np.mean(
-            [f.threshold.low <= place <= f.threshold.high for f in found]
-        ),
+        "threshold_held": np.mean(held),
         "share_held": np.mean([f.share.low <= share <= f.share.high for f in found]),
-        "nothing_proposed": np.mean([bool(f.doubts) for f in found]),
+        "nothing_proposed": refused.mean(),
+        "wrong": wrong.mean(),
+        "wrong_and_nothing_proposed": refused[wrong].mean() if wrong.any() else None,
     }
-
-
-def rates(films: FilmSet, scores: np.ndarray, threshold: float) -> list[float]:
-    """Returns sensitivity and specificity on all films."""
-    above = scores >= threshold
-    return [
-        float(above[films.labels == 1].mean()),
-        float((~above)[films.labels == 0].mean()),
-    ]
 
 
 def in_words(line: dict[str, object]) -> str:
     """Returns a line of the table."""
     before, after = line["shipped"], line["aligned"]
+    said = line["wrong_and_nothing_proposed"]
     return (
-        f"{line['shift']:32} {line['share']:4} shipped {before[0]:.3f}/{before[1]:.3f} "
+        f"{line['site']:32} {line['share']:4} shipped {before[0]:.3f}/{before[1]:.3f} "
         f"aligned {after[0]:.3f}/{after[1]:.3f} held {line['threshold_held']:.2f} "
-        f"{line['share_held']:.2f} nothing {line['nothing_proposed']:.2f}"
+        f"{line['share_held']:.2f} nothing {line['nothing_proposed']:.2f} wrong "
+        f"{line['wrong']:.2f}" + ("" if said is None else f" of which said {said:.2f}")
     )
 
 

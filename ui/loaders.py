@@ -11,13 +11,15 @@ import streamlit as st
 
 from cxr.config import settings
 from cxr.evaluation.scores import Scores
+from cxr.evaluation.summary import Evaluation
 from cxr.films.decoding import DecoderPool
 from cxr.governance import trust
-from cxr.models import cards, inference, lungs, registry
+from cxr.models import cards, inference, lungs, metrics, registry
 from cxr.models.cards import Card
 from cxr.models.inference import Model
 from cxr.models.lungs import LungNetwork
 from cxr.models.scores import SCORES
+from ui.signatures import Signature, signature
 
 
 def active_card() -> Card:
@@ -82,6 +84,18 @@ def scores_of_test_films(card: Card) -> Scores | None:
     if "test" not in card.metrics:
         return None
     return _test_scores(card.files[SCORES].sha256, settings().models_dir, card.model_id)
+
+
+def metrics_of(card: Card) -> dict[str, Evaluation]:
+    """Returns a card's figures by split, with the share of films without an answer."""
+    models_dir = settings().models_dir
+    files = signature(registry.folder_of(models_dir, card.model_id))
+    return _metrics(files, models_dir, card)
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _metrics(files: Signature, models_dir: Path, _card: Card) -> dict[str, Evaluation]:
+    return metrics.of_card(models_dir, _card)
 
 
 @st.cache_resource(max_entries=2, show_spinner="Loading the model")

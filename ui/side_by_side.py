@@ -14,6 +14,8 @@ from ui import wording
 from ui.signatures import Signature, signature
 
 SIGNIFICANT = 0.05
+# Of the three answers, what has a paired difference.
+UNANSWERED = ("no_answer", "no_answer_well", "no_answer_ill")
 MINUS = "\N{MINUS SIGN}"
 INTERVALS = (
     "With 95 % intervals; those of differences are paired and clustered by patient. A "
@@ -47,6 +49,17 @@ def rows(both: SideBySide) -> list[dict[str, str]]:
             ),
         }
         for label, field in wording.METRICS.items()
+    ] + [
+        {
+            "metric": label,
+            first: wording.estimate(wording.answered(a, field)),
+            second: wording.estimate(wording.answered(b, field)),
+            "difference": _difference(
+                wording.answered(a, field).value - wording.answered(b, field).value,
+                both.differences.get(field) if field in UNANSWERED else None,
+            ),
+        }
+        for label, field in wording.ANSWERED.items()
     ]
 
 

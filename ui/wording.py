@@ -5,7 +5,8 @@ import re
 import unicodedata
 from dataclasses import dataclass
 
-from cxr.evaluation.estimates import Estimate
+from cxr.evaluation.estimates import UNDEFINED, Estimate
+from cxr.evaluation.summary import Evaluation
 from cxr.models.inference import NORMAL, PNEUMONIA, UNCERTAIN
 
 NOT_MEASURED = "–"
@@ -27,6 +28,14 @@ METRICS = {
     "Likelihood ratio, negative": "likelihood_ratio_negative",
     "Calibration error (ECE)": "ece",
     "Brier score": "brier",
+}
+# Those of its three answers, likewise.
+ANSWERED = {
+    "No answer": "no_answer",
+    "No answer, of normal films": "no_answer_well",
+    "No answer, of pneumonia films": "no_answer_ill",
+    "Sensitivity of the answered": "sensitivity",
+    "Specificity of the answered": "specificity",
 }
 WORD_JOINER = "\N{WORD JOINER}"
 COMMAND = re.compile(r"(?<!`)`(python -m cxr [^`]+|CXR_[A-Z_]+)`(?!`)")
@@ -84,6 +93,18 @@ def probability(value: float, beside: float | None = None) -> str:
     if float(text) in (0, 1):
         return "< 0.01" if value < 0.5 else "> 0.99"
     return text
+
+
+def answered(evaluation: Evaluation, field: str) -> Estimate:
+    """Returns a figure of the three answers; undefined where they were not measured.
+
+    Args:
+        evaluation: of a model.
+        field: one of the values of `ANSWERED`.
+    """
+    if evaluation.answered is None:
+        return UNDEFINED
+    return getattr(evaluation.answered, field)
 
 
 def probability_estimate(value: Estimate) -> str:

@@ -157,10 +157,8 @@ def _metrics_in_words(document: dict[str, Any]) -> str:
         f"{document['refused']} refused; model {document['model_id']}, "
         f"threshold {document['threshold']:.4f}"
     ]
-    for name, item in document.items():
-        if isinstance(item, dict) and set(item) == {"value", "low", "high"}:
-            spread = f"({item['low']:.4f} to {item['high']:.4f})"
-            lines.append(f"{name:28} {item['value']:.4f}  {spread}")
+    lines += _estimates_in_words(document)
+    lines += _answered_in_words(document["answered"])
     lines.append(f"confusion {document['confusion']}")
     lines += [
         f"refused: {printable(name)}, {printable(why)}"
@@ -171,3 +169,24 @@ def _metrics_in_words(document: dict[str, Any]) -> str:
         for part in document["left_out"]
     ]
     return "\n".join(lines)
+
+
+def _answered_in_words(answered: dict[str, Any]) -> list[str]:
+    """Returns the share without an answer and the rates among the answered."""
+    zone = f"no answer from {answered['low']:.4f} to below {answered['high']:.4f}:"
+    named = {
+        "no_answer": answered["no_answer"],
+        "no_answer_of_normal": answered["no_answer_well"],
+        "no_answer_of_pneumonia": answered["no_answer_ill"],
+        "sensitivity_of_answered": answered["sensitivity"],
+        "specificity_of_answered": answered["specificity"],
+    }
+    return [zone, *_estimates_in_words(named)]
+
+
+def _estimates_in_words(named: dict[str, Any]) -> list[str]:
+    return [
+        f"{name:28} {item['value']:.4f}  ({item['low']:.4f} to {item['high']:.4f})"
+        for name, item in named.items()
+        if isinstance(item, dict) and set(item) == {"value", "low", "high"}
+    ]

@@ -142,7 +142,14 @@ def activate(where: Settings, model_id: str) -> tuple[Any, bool]:
 
 @_action("promote")
 @_model
-def promote(where: Settings, model_id: str) -> tuple[Any, bool]:
+@click.option(
+    "--reason",
+    default="",
+    metavar="REASON",
+    help="Why a model is to serve that is worse than the one that does, in its false "
+    "alarms or in how often it gives an answer. It goes into the audit trail.",
+)
+def promote(where: Settings, model_id: str, reason: str) -> tuple[Any, bool]:
     """Let a model serve if it passes the gates."""
     from cxr.governance import promotion
 
@@ -151,8 +158,44 @@ def promote(where: Settings, model_id: str) -> tuple[Any, bool]:
         where.records_dir,
         model_id,
         actor=audit.operating_system_user(),
+        reason=reason,
     )
     return {"active": card.model_id}, True
+
+
+@_action("set-band")
+@_model
+@click.option("--data", type=click.Path(path_type=Path), required=True, metavar="DIR")
+def set_band(where: Settings, model_id: str, data: Path) -> tuple[Any, bool]:
+    """Choose a candidate's zone without an answer anew, on its validation films."""
+    from cxr.governance import measurements, trust
+    from cxr.models import registry
+    from cxr.robustness import films, operating, subjects
+
+    model = trust.load(
+        where.models_dir, where.records_dir, model_id, threads=where.threads
+    )
+    everything = films.load(
+        data,
+        registry.read_split(where.models_dir, model.card),
+        size=subjects.SIZE,
+        cache_dir=where.cache_dir,
+    )
+    scores = registry.read_scores(where.models_dir, model.card, "validation")
+    validation = frozenset(scores.sha256)
+    card = measurements.put_band(
+        where.models_dir,
+        where.records_dir,
+        model_id,
+        operating.band_of(model, everything, validation),
+        actor=audit.operating_system_user(),
+    )
+    return {
+        "model_id": model_id,
+        "band": card.band,
+        "rule": card.uncertain_band.rule,
+        "test": asdict(card.metrics["test"])["answered"],
+    }, True
 
 
 @_action("rollback")

@@ -14,8 +14,9 @@ estimate         a value with its 95 % interval; where patients are given, films
 What is undefined (a rate of nothing, an AUC of one class) is nan and an
 `UndefinedMetricWarning`, never 0.
 
-`estimates` makes the intervals, `operating` the rates at one threshold, `thresholds`
-the curve over all and the rules that choose one, `ranking` AUC and average precision,
+`estimates` makes the intervals, `operating` the rates at one threshold, `answered`
+those with a zone without an answer, which `band` chooses, `thresholds` the curve over
+all and the rules that choose one, `ranking` AUC and average precision,
 `reliability` Brier score and calibration error, `calibration` the scaling that serves,
 `comparison` two models on the same films, `subgroups` parts of the films, `summary` all
 metrics at once, `overview` what a page shows at any threshold.

@@ -17,7 +17,6 @@ Reference:
     labels, in mammography).
 """
 
-import functools
 import math
 from dataclasses import dataclass
 
@@ -40,6 +39,9 @@ FURTHEST = 3.0  # logits that a threshold may move
 LEAST_FIT = 0.01  # p of the test of the films against the fit
 LOWEST_SHARE, HIGHEST_SHARE = 0.005, 0.995
 DRAWS, HOME_DRAWS = 200, 60  # of the bootstraps
+# Log odds against the best point from which on a point is left out of the draws: other
+# patients do not turn that round.
+UNLIKELY = 60.0
 
 SHIFT_SPREAD, SCALE_SPREAD = 2.0, 0.25  # of the pull: logits, and log of the scale
 WIDE_TAIL = 0.02  # share of a wide density, so that no film decides alone
@@ -194,33 +196,21 @@ def fit(
     patients = patient_codes(groups, values.size)
     codes = np.arange(values.size) if patients is None else patients
     weights = _draws(codes, seed)
-    posteriors, shares = _posteriors(home, values, weights, share)
-    moved = _SHIFTS[:, np.newaxis] + _SCALES * threshold
-    thresholds = (posteriors.sum(axis=(1, 4)) * moved).sum(axis=(1, 2))
-    odds = np.log(shares / (1 - shares))
-    found = 1 / (1 + np.exp(-(posteriors.sum(axis=(1, 2, 3)) * odds).sum(axis=1)))
-    by_shift = posteriors[0].sum(axis=(0, 2, 3))
-    by_scale = posteriors[0].sum(axis=(0, 1, 3))
-    which, at_shift, at_scale, at_share = np.unravel_index(
-        posteriors[0].argmax(), posteriors[0].shape
-    )
-    fit_p = _agreement(
-        home.kinds[which],
-        values,
-        float(_SHIFTS[at_shift]),
-        float(_SCALES[at_scale]),
-        float(shares[at_share]),
-    )
+    grid, posteriors = _posteriors(home, values, weights, share)
+    thresholds = posteriors @ (grid.shift + grid.scale * threshold)
+    found = 1 / (1 + np.exp(-(posteriors @ np.log(grid.share / (1 - grid.share)))))
+    likeliest = grid.at(posteriors[0].argmax())
+    fit_p = _agreement(home.kinds[int(likeliest.kind)], values, likeliest)
     estimates = _place(thresholds, home.spread), _share(found)
     return Fit(
         threshold=estimates[0],
         share=estimates[1],
-        shift=float((by_shift * _SHIFTS).sum()),
-        scale=float(math.exp((by_scale * np.log(_SCALES)).sum())),
+        shift=float(posteriors[0] @ grid.shift),
+        scale=float(math.exp(posteriors[0] @ np.log(grid.scale))),
         films=values.size,
         patients=int(codes.max()) + 1,
         fit_p=fit_p,
-        kind=int(posteriors[0].sum(axis=(1, 2, 3)).argmax()),
+        kind=int(np.bincount(grid.kind, posteriors[0]).argmax()),
         doubts=_doubts(values.size, *estimates, threshold, fit_p),
     )
 
@@ -290,44 +280,103 @@ def _draws(codes: Integers, seed: int, draws: int = DRAWS) -> NDArray[np.float32
     return np.concatenate([whole, times])[:, codes].astype(np.float32)
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Grid:
+    """Points of the grid, each attribute of shape `(points,)`."""
+
+    kind: Integers
+    shift: Floats
+    scale: Floats
+    share: Floats
+
+    def at(self, chosen: Integers | NDArray[np.bool_] | np.integer) -> "_Grid":
+        """Returns these points."""
+        return _Grid(
+            kind=self.kind[chosen],
+            shift=self.shift[chosen],
+            scale=self.scale[chosen],
+            share=self.share[chosen],
+        )
+
+
 def _posteriors(
     home: Reference,
     values: Floats,
     weights: NDArray[np.float32],
     share: tuple[float, float],
-) -> tuple[Floats, Floats]:
-    """Returns the weight of each kind, shift, scale and share by draw, and the shares.
+) -> tuple[_Grid, Floats]:
+    """Returns the points of the grid that count, and their weight in each draw.
 
-    Weights have the shape `(draws, kinds, shifts, scales, shares)` and a sum of 1.
+    Weights have the shape `(draws, points)`; those of a draw have a sum of 1.
     """
-    shares = _shares(*share)
-    size = (len(weights), _SHIFTS.size, _SCALES.size)
-    totals = np.empty((len(weights), len(home.kinds), *size[1:], shares.size))
-    home_at = (values - _SHIFTS[:, np.newaxis, np.newaxis]) / _SCALES[:, np.newaxis]
-    for which, known in enumerate(home.kinds):
-        normal, ill = (
-            np.interp(home_at, known.at, density).reshape(-1, values.size)
-            for density in (known.normal, known.ill)
-        )
-        for i, p in enumerate(shares):
-            likely = np.log(np.maximum(p * ill + (1 - p) * normal, 1e-30))
-            sums = weights @ likely.T.astype(np.float32)
-            totals[:, which, :, :, i] = sums.reshape(size)
+    axes = np.arange(len(home.kinds)), _SHIFTS, _SCALES, _shares(*share)
+    places = np.stack(np.meshgrid(*map(_numbers, axes), indexing="ij")).reshape(4, -1)
+    grid = _Grid(
+        **{
+            name: axis[place]
+            for name, axis, place in zip(
+                ("kind", "shift", "scale", "share"), axes, places, strict=True
+            )
+        }
+    )
+    rows = np.ravel_multi_index(tuple(places[:3]), [axis.size for axis in axes[:3]])
+    densities = _densities(home, values)
     # The density of what was stretched by b is that at home, divided by b.
-    films = weights.sum(axis=1)[:, np.newaxis, np.newaxis]
-    stretched = _pull() - films * np.log(_SCALES)
-    totals += stretched[:, np.newaxis, :, :, np.newaxis]
-    totals -= totals.max(axis=(1, 2, 3, 4), keepdims=True)
-    likely = np.exp(totals)
-    return likely / likely.sum(axis=(1, 2, 3, 4), keepdims=True), shares
+    films = weights.sum(axis=1)
+    pull, stretch = _pull(grid), np.log(grid.scale)
+    whole = np.concatenate(
+        [
+            _log_likely(densities, rows[part], grid.share[part]).sum(axis=1)
+            for part in np.array_split(np.arange(rows.size), axes[3].size)
+        ]
+    )
+    whole += pull - values.size * stretch
+    kept = np.flatnonzero(whole > whole.max() - UNLIKELY)
+    totals = weights @ _log_likely(densities, rows[kept], grid.share[kept]).T
+    totals = (
+        totals.astype(np.float64) + pull[kept] - films[:, np.newaxis] * stretch[kept]
+    )
+    likely = np.exp(totals - totals.max(axis=1, keepdims=True))
+    return grid.at(kept), likely / likely.sum(axis=1, keepdims=True)
 
 
-@functools.cache
-def _pull() -> Floats:
-    """Returns the log of the prior of every shift and scale."""
-    shift = -((_SHIFTS / SHIFT_SPREAD) ** 2) / 2
-    scale = -((np.log(_SCALES) / SCALE_SPREAD) ** 2) / 2
-    return np.asarray(shift[:, np.newaxis] + scale)
+def _numbers(axis: NDArray[np.generic]) -> Integers:
+    return np.arange(axis.size)
+
+
+def _densities(
+    home: Reference, values: Floats
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Returns the densities of normal and ill films for each kind, shift and scale.
+
+    Each of shape `(kinds * shifts * scales, n)`, in that order.
+    """
+    home_at = (values - _SHIFTS[:, np.newaxis, np.newaxis]) / _SCALES[:, np.newaxis]
+    normal, ill = (
+        np.concatenate(
+            [np.interp(home_at, known.at, getattr(known, name)) for known in home.kinds]
+        ).reshape(-1, values.size)
+        for name in ("normal", "ill")
+    )
+    return normal.astype(np.float32), ill.astype(np.float32)
+
+
+def _log_likely(
+    densities: tuple[NDArray[np.float32], NDArray[np.float32]],
+    rows: Integers,
+    share: Floats,
+) -> NDArray[np.float32]:
+    """Returns the log density of each film at these points, shape `(points, n)`."""
+    normal, ill = (density[rows] for density in densities)
+    p = share.astype(np.float32)[:, np.newaxis]
+    return np.log(np.maximum(p * ill + (1 - p) * normal, np.float32(1e-30)))
+
+
+def _pull(grid: _Grid) -> Floats:
+    """Returns the log of the prior of the shift and scale of each point."""
+    shift = -((grid.shift / SHIFT_SPREAD) ** 2) / 2
+    scale = -((np.log(grid.scale) / SCALE_SPREAD) ** 2) / 2
+    return np.asarray(shift + scale)
 
 
 def _shares(low: float, high: float) -> Floats:
@@ -369,20 +418,18 @@ def _place(draws: Floats, spread: float) -> Estimate:
     )
 
 
-def _agreement(
-    home: Kind, values: Floats, shift: float, scale: float, share: float
-) -> float:
+def _agreement(known: Kind, values: Floats, fitted: _Grid) -> float:
     """Returns the p of Kolmogorov's test of the films against the fitted mixture.
 
     Fitted to the same films, the test is lenient: what it refuses is far off.
     """
     from scipy import stats
 
-    mixed = share * home.ill + (1 - share) * home.normal
+    mixed = fitted.share * known.ill + (1 - fitted.share) * known.normal
     below = np.cumsum(mixed)
     below /= below[-1]
 
     def cdf(x: Floats) -> Floats:
-        return np.asarray(np.interp((x - shift) / scale, home.at, below))
+        return np.asarray(np.interp((x - fitted.shift) / fitted.scale, known.at, below))
 
     return float(stats.kstest(values, cdf).pvalue)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from cxr.evaluation.answered import ThreeAnswers, answers_in
 from cxr.evaluation.estimates import Estimate, warn_undefined
 from cxr.evaluation.inputs import Floats, Integers, labels_and_scores, patient_codes
 from cxr.evaluation.operating import OperatingPoint, point_at, undefined_fields
@@ -42,6 +43,8 @@ class Evaluation(OperatingPoint):
         brier: mean squared difference of label and probability.
         ece: expected calibration error, 15 bins of equal width.
         methods: for each estimate, how its interval was made.
+        answered: with the zone without an answer around the threshold; None on older
+            cards, and for films that were evaluated without one.
     """
 
     n: int
@@ -52,6 +55,7 @@ class Evaluation(OperatingPoint):
     brier: Estimate
     ece: Estimate
     methods: dict[str, str]
+    answered: ThreeAnswers | None = None
 
 
 def evaluate(
@@ -59,6 +63,7 @@ def evaluate(
     y_score: ArrayLike,
     *,
     threshold: float,
+    band: tuple[float, float] | None = None,
     groups: ArrayLike | None = None,
     n_bootstrap: int = 2000,
     seed: int = 0,
@@ -73,6 +78,7 @@ def evaluate(
         y_true: 0 or 1, shape `(n,)`.
         y_score: probabilities, shape `(n,)`.
         threshold: the model's own, chosen on the validation split.
+        band: edges of the zone without an answer; None leaves the three answers out.
         groups: patient of each film, shape `(n,)`.
         n_bootstrap: draws, fewer (but at least 60) for more than 3,000 films; with 0
             the intervals that need them are nan.
@@ -103,6 +109,7 @@ def evaluate(
             labels, scores, patients, draws.gaps, draws.ece_if_right
         ),
         methods=_methods(by_patient=patients is not None, n_bootstrap=n_bootstrap),
+        answered=band and answers_in(labels, scores, band, patients),
     )
     warn_undefined(undefined_fields(evaluation))
     return evaluation

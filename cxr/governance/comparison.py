@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from cxr.errors import CxrError
 from cxr.evaluation import comparison, overview, reliability, summary, thresholds
+from cxr.evaluation.answered import has_answer
 from cxr.evaluation.comparison import AucComparison, DecisionComparison
 from cxr.evaluation.estimates import Estimate
 from cxr.evaluation.overview import CurveLines
@@ -159,7 +160,11 @@ def _comparison(pair: _Pair) -> Comparison:
         },
         evaluations={
             card.model_id: summary.evaluate(
-                labels, p, threshold=card.threshold.value, groups=patients
+                labels,
+                p,
+                threshold=card.threshold.value,
+                band=card.band,
+                groups=patients,
             )
             for card, p in pair.of_each()
         },
@@ -170,16 +175,22 @@ def _comparison(pair: _Pair) -> Comparison:
 
 def _rate_differences(pair: _Pair) -> dict[str, Estimate]:
     right = [decision == pair.labels for decision in pair.decisions()]
-    films = {
-        "sensitivity": pair.labels == 1,
-        "specificity": pair.labels == 0,
-        "accuracy": np.ones(pair.labels.shape, bool),
+    without = [~has_answer(p, card.band) for card, p in pair.of_each()]
+    ill, well = pair.labels == 1, pair.labels == 0
+    everyone = np.ones(pair.labels.shape, bool)
+    asked = {
+        "sensitivity": (right, ill),
+        "specificity": (right, well),
+        "accuracy": (right, everyone),
+        "no_answer": (without, everyone),
+        "no_answer_well": (without, well),
+        "no_answer_ill": (without, ill),
     }
-    # The interval is that of any paired proportion: here of films called right.
+    # The interval is that of any paired proportion: of films called right, or left out.
     return {
         field: comparison.sensitivity_difference(
-            right[0][some], right[1][some], pair.patients[some]
+            called[0][some], called[1][some], pair.patients[some]
         )
-        for field, some in films.items()
+        for field, (called, some) in asked.items()
         if some.any()
     }

@@ -15,35 +15,49 @@ from typing import Any
 
 from cxr.errors import CxrError, ModelError
 from cxr.governance import gates, trust
-from cxr.governance.gates import Gate
+from cxr.governance.gates import Gate, GateReport
+from cxr.governance.stored_points import LONGEST_REASON, SHORTEST_REASON
 from cxr.models import inference, registry, soundness
 from cxr.models.cards import Card
 from cxr.records import audit
 
 
 def promote(
-    models_dir: Path, records_dir: Path, candidate_id: str, *, actor: str
+    models_dir: Path,
+    records_dir: Path,
+    candidate_id: str,
+    *,
+    actor: str,
+    reason: str = "",
 ) -> Card:
     """Lets a candidate serve if it passes all gates; returns its card.
+
+    A candidate that is worse than the model that serves in its false alarms or in how
+    often it gives an answer needs a reason, which goes into the trail.
 
     Args:
         models_dir: where the registered models are.
         records_dir: where the audit trail is.
         candidate_id: the model that is to serve.
         actor: who decided it, for the trail.
+        reason: why a model that is worse is to serve; not needed for another.
 
     Raises:
-        ModelError: code `gates` if one is not passed, `already-active`, or as `gates`;
-            the model that served before still does.
+        ModelError: code `gates` if one is not passed, `no-reason` if it is worse and
+            nobody says why, `already-active`, or as `gates`; the model that served
+            before still does.
         CxrError: the audit trail can't be written; nothing was changed.
     """
     if _active_id(models_dir) == candidate_id:
         raise ModelError(f"{candidate_id} serves already.", code="already-active")
     report = gates.gates(models_dir, candidate_id, records_dir=records_dir)
-    if failed := [gate for gate in report.gates if not gate.passed]:
-        reasons = " ".join(_as_reason(gate) for gate in failed)
+    if report.failed:
+        reasons = " ".join(_as_reason(gate) for gate in report.failed)
         raise ModelError(f"{candidate_id} was not promoted. {reasons}", code="gates")
-    details = {"gates": {gate.name: gate.value for gate in report.gates}}
+    details: dict[str, Any] = {"gates": {g.name: g.value for g in report.gates}}
+    if report.worse:
+        details["reason"] = _required_reason(candidate_id, report, reason)
+        details["worse"] = [gate.name for gate in report.worse]
     return _switch(
         models_dir,
         records_dir,
@@ -130,6 +144,20 @@ def _active_id(models_dir: Path) -> str | None:
         return registry.active_id(models_dir)
     except ModelError:
         return None
+
+
+def _required_reason(candidate_id: str, report: GateReport, reason: str) -> str:
+    """Returns the reason for a model that is worse, without its surplus spaces."""
+    reason = " ".join(reason.split())
+    if not SHORTEST_REASON <= len(reason) <= LONGEST_REASON:
+        worse = " ".join(_as_reason(gate) for gate in report.worse)
+        raise ModelError(
+            f"{candidate_id} was not promoted: it is worse than the model that serves, "
+            f"or these films can't rule it out. {worse} Give a reason of "
+            f"{SHORTEST_REASON} to {LONGEST_REASON} letters to promote it.",
+            code="no-reason",
+        )
+    return reason
 
 
 def _as_reason(gate: Gate) -> str:

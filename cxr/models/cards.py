@@ -266,6 +266,11 @@ class Card:
     places: tuple[Place, ...] = ()
 
     @property
+    def band(self) -> tuple[float, float]:
+        """The edges of the zone without an answer around the shipped threshold."""
+        return self.uncertain_band.around(self.threshold.value)
+
+    @property
     def weights_sha256(self) -> str:
         """The hash of the weights that score; of an ensemble, one over all members."""
         if not self.members:

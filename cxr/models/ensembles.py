@@ -32,6 +32,7 @@ from cxr.models.cards import (
     DataRecord,
     Member,
     Parity,
+    UncertainBand,
 )
 from cxr.models.network import Ensemble, Network
 
@@ -177,6 +178,12 @@ def _card(
         target=targets["target_sensitivity"],
         assured=targets["assured_sensitivity"],
     )
+    band = operating_point.uncertain_band(
+        validation.labels,
+        chosen.scaling.scaled(validation.logits),
+        validation.patients,
+        threshold.value,
+    )
     return Card(
         model_id=model_id,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -192,14 +199,12 @@ def _card(
         calibration=chosen.scaling,
         calibration_rule=chosen.rule,
         threshold=threshold,
-        uncertain_band=operating_point.uncertain_band(
-            validation.labels, validation.probabilities, threshold.value
-        ),
+        uncertain_band=band,
         heatmap_scale=_heatmap_scale(cards),
         data=_data(cards, shared),
         training={"members": [card.model_id for card in cards], **targets},
         metrics={
-            split: _metrics(shared[split], threshold.value)
+            split: _metrics(shared[split], threshold.value, band)
             for split in ("validation", "test")
         },
         parity=_parity(cards),
@@ -222,9 +227,13 @@ def _targets(cards: Sequence[Card]) -> dict[str, float]:
     }
 
 
-def _metrics(part: Scores, threshold: float) -> Evaluation:
+def _metrics(part: Scores, threshold: float, band: UncertainBand) -> Evaluation:
     return summary.evaluate(
-        part.labels, part.probabilities, threshold=threshold, groups=part.patients
+        part.labels,
+        part.probabilities,
+        threshold=threshold,
+        band=band.around(threshold),
+        groups=part.patients,
     )
 
 

@@ -4,15 +4,17 @@ Both are chosen on validation films, by the same rules for a single model and fo
 ensemble, and never on the films that the model is tested on.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
-from cxr.evaluation import thresholds
+from cxr.evaluation import band, thresholds
+from cxr.evaluation.answered import ThreeAnswers, three_answers
+from cxr.evaluation.band import Shifted
 from cxr.evaluation.calibration import logit
 from cxr.models.cards import Threshold, UncertainBand
-
-BAND_SENSITIVITY = 0.998
-BAND_SPECIFICITY = 0.98
 
 
 def shipped_threshold(
@@ -85,32 +87,51 @@ def threshold_under_shift(
 
 
 def uncertain_band(
-    labels: NDArray[np.int64], probabilities: NDArray[np.float64], threshold: float
+    labels: NDArray[np.int64],
+    logits: NDArray[np.float64],
+    patients: Sequence[str] | NDArray[Any],
+    threshold: float,
+    *,
+    shifted: Shifted | None = None,
 ) -> UncertainBand:
     """Returns the band around the threshold. Validation split only.
 
-    Its lower end has all but 2 in 1,000 ill films above it, its upper end all but 1 in
-    50 well films below it; a side that this leaves empty has no band.
+    Where the threshold itself lies beyond an edge, that side has no band.
 
     Args:
-        labels: 1 for pneumonia, 0 for normal, shape `(n,)`.
-        probabilities: shape `(n,)`, `[0, 1]`.
+        labels: 1 for pneumonia, 0 for normal, both present, shape `(n,)`.
+        logits: of the probability of films as they are, shape `(n,)`.
+        patients: of each film, shape `(n,)`.
         threshold: a probability.
+        shifted: the same films after shifts, on the same scale; None without any.
     """
-    low = thresholds.threshold_for_sensitivity(
-        labels, probabilities, target=BAND_SENSITIVITY
-    )
-    high = thresholds.threshold_for_specificity(
-        labels, probabilities, target=BAND_SPECIFICITY
-    )
+    chosen = band.choose_band(labels, logits, groups=patients, shifted=shifted)
     centre = float(logit(threshold))
+    low, high = min(centre, chosen.low.value), max(centre, chosen.high.value)
+    shown = three_answers(labels, logits, band=(low, high), groups=patients)
     return UncertainBand(
-        below=max(0.0, centre - float(logit(low))),
-        above=max(0.0, float(logit(high)) - centre),
-        rule=(
-            f"from sensitivity {BAND_SENSITIVITY} to specificity {BAND_SPECIFICITY} on "
-            "the validation films, in logits around the threshold"
-        ),
+        below=centre - low,
+        above=high - centre,
+        rule=_rule(shown, len(labels), len(set(patients)), shifted),
+    )
+
+
+def _rule(
+    shown: ThreeAnswers, films: int, patients: int, shifted: Shifted | None
+) -> str:
+    """Returns how the band was chosen and what it does to those films."""
+    how = "as they are"
+    if shifted is not None:
+        how += f" and after {shifted.rows.size} shifts of acquisition"
+    return (
+        f"so that of pneumonia films at most about 1 in {round(1 / band.MISSED)} lie "
+        f"below it and of normal films 1 in {round(1 / band.ALARMS)} above it: the end "
+        f"of each class's scores, taken for an exponential tail, at its one-sided 90 % "
+        f"limit, on {films} validation films of {patients} patients {how}; of these "
+        f"films {100 * shown.no_answer.value:.1f} % get no answer, of the normal ones "
+        f"{100 * shown.no_answer_well.value:.1f} %, and among the answered sensitivity "
+        f"is {shown.sensitivity.value:.3f} and specificity "
+        f"{shown.specificity.value:.3f}"
     )
 
 

@@ -2,14 +2,22 @@
 
 The lowest scores among a few hundred pneumonia films are those of two or three odd
 films, so a threshold that is read off them is mostly chance. After shifts the same
-films are many more, and the threshold has to hold there too.
+films are many more, and the threshold has to hold there too; so has the zone without an
+answer around it, whose upper edge is that of the normal films.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Set
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cxr.errors import DatasetError
+from cxr.evaluation.band import Shifted
+from cxr.models import operating_point
+from cxr.models.cards import UncertainBand
+from cxr.models.inference import Model
+from cxr.robustness import subjects
 from cxr.robustness.films import FilmSet
 from cxr.robustness.shifts import PORTION, SHIFTS, shifted
 
@@ -24,27 +32,22 @@ def shifted_logits(
     *,
     views: int = VIEWS,
     seed: int = 0,
-) -> Logits:
-    """Returns the logits of the pneumonia films after some shifts each.
+) -> Shifted:
+    """Returns the logits of the films after some shifts each, pneumonia films first.
 
-    Of many films `MOST_FILMS` are taken, chosen by their hashes. The shifts are dealt
-    out in turn, so that each is given to about as many films.
+    Of many films of a class `MOST_FILMS` are taken, chosen by their hashes. The shifts
+    are dealt out in turn within a class, so that each is given to about as many films.
 
     Args:
         score: from `uint8` films `(n, size, size)` to logits `(n,)`.
         films: of both classes; shifts borrow from them.
         views: shifts of each film, at most as many as there are.
         seed: of everything that is drawn.
-
-    Returns:
-        `float64`, shape `(views * pneumonia films,)`.
     """
-    ill = np.flatnonzero(films.labels == 1)
-    if ill.size > MOST_FILMS:
-        ill = np.array(sorted(ill, key=lambda row: films.sha256[row])[:MOST_FILMS])
     cases = [
         (int(row), SHIFTS[(number * views + view) % len(SHIFTS)])
-        for number, row in enumerate(ill)
+        for label in (1, 0)
+        for number, row in enumerate(_of_class(films, label))
         for view in range(views)
     ]
     parts = []
@@ -55,4 +58,45 @@ def shifted_logits(
                 np.stack([shifted(films, row, shift, seed=seed) for row, shift in part])
             )
         )
-    return np.concatenate(parts) if parts else np.empty(0)
+    return Shifted(
+        rows=np.array([row for row, _ in cases], np.int64),
+        logits=np.concatenate(parts) if parts else np.empty(0),
+    )
+
+
+def band_of(model: Model, films: FilmSet, validation: Set[str]) -> UncertainBand:
+    """Returns the zone without an answer of a registered model, chosen anew.
+
+    Args:
+        model: ready to score.
+        films: a data folder's, each once, of which the validation films count.
+        validation: SHA-256 of the films that the model was validated on.
+
+    Raises:
+        DatasetError: not all of the model's validation films are among them.
+    """
+    chosen = films.at(np.array([sha256 in validation for sha256 in films.sha256]))
+    if len(chosen) < len(validation) or not validation:
+        raise DatasetError(
+            f"The zone without an answer is chosen on the {len(validation)} different "
+            f"validation films of {model.card.model_id}; {len(chosen)} of them are in "
+            "this folder."
+        )
+    subject = subjects.subject_of(model)
+    scaled = model.card.calibration.scaled
+    moved = shifted_logits(subject.logits, chosen)
+    return operating_point.uncertain_band(
+        chosen.labels,
+        scaled(subject.logits(chosen.pixels)),
+        chosen.patients,
+        model.card.threshold.value,
+        shifted=replace(moved, logits=scaled(moved.logits)),
+    )
+
+
+def _of_class(films: FilmSet, label: int) -> NDArray[np.int64]:
+    """Returns the rows of a class that are shifted."""
+    rows = np.flatnonzero(films.labels == label)
+    if rows.size > MOST_FILMS:
+        rows = np.array(sorted(rows, key=lambda row: films.sha256[row])[:MOST_FILMS])
+    return rows

@@ -3,7 +3,7 @@
 import contextlib
 import importlib.metadata
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,12 +13,20 @@ from numpy.typing import NDArray
 from cxr.datasets import folders
 from cxr.datasets.folders import LabelledFilm, Origin
 from cxr.evaluation import summary
+from cxr.evaluation.band import Shifted
 from cxr.evaluation.calibration import CalibrationChoice, Scaling
 from cxr.evaluation.scores import Scores
 from cxr.films import preparation
 from cxr.films.tones import StandardTone
 from cxr.models import operating_point
-from cxr.models.cards import Card, DataRecord, FileRecord, Parity, Threshold
+from cxr.models.cards import (
+    Card,
+    DataRecord,
+    FileRecord,
+    Parity,
+    Threshold,
+    UncertainBand,
+)
 from cxr.models.subtypes import SubtypeRecord
 from cxr.runs import architectures
 
@@ -100,7 +108,7 @@ def written_card(
     fingerprint: str,
     training: dict[str, object],
     tone: StandardTone | None,
-    shifted: NDArray[np.float64] | None,
+    shifted: Shifted | None,
     parity: Parity,
     subtypes: SubtypeRecord | None,
     files: dict[str, FileRecord],
@@ -116,8 +124,8 @@ def written_card(
         fingerprint: of all the data.
         training: the settings of the run.
         tone: that films are moved towards before the network reads them; None for none.
-        shifted: logits of shifted pneumonia films, from which the threshold is chosen
-            too; None where the films as they are decide alone.
+        shifted: logits of shifted validation films, from which threshold and band are
+            chosen too; None where the films as they are decide alone.
         parity: how far serving is from training.
         subtypes: of the second opinion on subtypes; None without one.
         files: hashes and sizes of the model's files.
@@ -128,9 +136,10 @@ def written_card(
     threshold = _threshold(
         validation,
         probabilities,
-        None if shifted is None else calibration.apply(shifted),
+        None if shifted is None else _of_the_ill(validation, shifted, calibration),
         training,
     )
+    band = _band(validation, shifted, calibration, threshold.value)
     origin = folders.origin([film for part in films.values() for film in part])
     return Card(
         model_id=model_id,
@@ -147,14 +156,12 @@ def written_card(
         calibration=calibration,
         calibration_rule=chosen.rule,
         threshold=threshold,
-        uncertain_band=operating_point.uncertain_band(
-            validation.labels, probabilities, threshold.value
-        ),
+        uncertain_band=band,
         heatmap_scale=_heatmap_scale(validation),
         data=_data_record(films, origin, fingerprint),
         training=training,
         metrics={
-            name: _evaluate(scored[name], calibration, threshold.value)
+            name: _evaluate(scored[name], calibration, threshold.value, band)
             for name in ("validation", "test")
         },
         parity=parity,
@@ -207,6 +214,31 @@ def _threshold(
     )
 
 
+def _band(
+    validation: ScoredSplit,
+    shifted: Shifted | None,
+    calibration: Scaling,
+    threshold: float,
+) -> UncertainBand:
+    if shifted is not None:
+        shifted = replace(shifted, logits=calibration.scaled(shifted.logits))
+    return operating_point.uncertain_band(
+        validation.labels,
+        calibration.scaled(validation.logits),
+        validation.patients,
+        threshold,
+        shifted=shifted,
+    )
+
+
+def _of_the_ill(
+    validation: ScoredSplit, shifted: Shifted, calibration: Scaling
+) -> NDArray[np.float64]:
+    """Returns the probabilities of the pneumonia films after shifts."""
+    ill = validation.labels[shifted.rows] == 1
+    return calibration.apply(shifted.logits[ill])
+
+
 def _heatmap_scale(validation: ScoredSplit) -> float:
     peaks = np.quantile(validation.peaks[validation.labels == 1], 0.5)
     return max(float(peaks), FAINTEST_FULL_HEAT)
@@ -225,12 +257,13 @@ def _data_record(films: Films, origin: Origin, fingerprint: str) -> DataRecord:
 
 
 def _evaluate(
-    split: ScoredSplit, calibration: Scaling, threshold: float
+    split: ScoredSplit, calibration: Scaling, threshold: float, band: UncertainBand
 ) -> summary.Evaluation:
     return summary.evaluate(
         split.labels,
         calibration.apply(split.logits),
         threshold=threshold,
+        band=band.around(threshold),
         groups=split.patients,
     )
 

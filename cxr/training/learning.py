@@ -238,6 +238,7 @@ def _closing_seconds(
 ) -> float:
     scored = sum(len(part.films) for name, part in splits.items() if name != "train")
     if config.target_under_shift:
-        ill = int(splits["validation"].labels.sum())
-        scored += operating.VIEWS * min(ill, operating.MOST_FILMS)
+        of_class = np.bincount(splits["validation"].labels, minlength=2)
+        most = np.minimum(of_class, operating.MOST_FILMS)
+        scored += operating.VIEWS * int(most.sum())
     return scored * clock.per_film().get(estimate.FEATURES, 0.0)

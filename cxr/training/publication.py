@@ -13,11 +13,11 @@ from pathlib import Path
 
 import keras
 import numpy as np
-from numpy.typing import NDArray
 
 from cxr import disk, documents
 from cxr.datasets.lineage import Settled
 from cxr.datasets.splits import SPLITS
+from cxr.evaluation.band import Shifted
 from cxr.evaluation.calibration import CalibrationChoice, choose_calibration
 from cxr.films import tones
 from cxr.films.tones import StandardTone
@@ -144,8 +144,8 @@ def _score(served: Network, split: PreparedSplit) -> ScoredSplit:
 
 def _shifted(
     served: Network, split: PreparedSplit, config: Mapping[str, object]
-) -> NDArray[np.float64] | None:
-    """Returns the logits of shifted pneumonia films if the threshold asks for them."""
+) -> Shifted | None:
+    """Returns the logits of shifted films if threshold and band ask for them."""
     if not config.get("target_under_shift"):
         return None
     return operating.shifted_logits(

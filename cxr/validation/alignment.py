@@ -151,13 +151,18 @@ def align(
     )
 
 
-def reference(models_dir: Path, card: Card) -> Reference:
+def reference(models_dir: Path, card: Card, splits: Sequence[str] = HOME) -> Reference:
     """Returns how the model's scores lie on films that it was not trained on.
+
+    Args:
+        models_dir: the registry.
+        card: of the model.
+        splits: whose films these are.
 
     Raises:
         ModelError: it has no scores of them.
     """
-    tables = [registry.read_scores(models_dir, card, split) for split in HOME]
+    tables = [registry.read_scores(models_dir, card, split) for split in splits]
     home = alignment.reference(
         *_labels_and_logits(card, tables),
         threshold=float(logit(card.threshold.value)),
@@ -166,7 +171,7 @@ def reference(models_dir: Path, card: Card) -> Reference:
     if PLACES not in card.files:
         return home
     elsewhere = [
-        registry.read_scores(models_dir, card, split, table=PLACES) for split in HOME
+        registry.read_scores(models_dir, card, split, table=PLACES) for split in splits
     ]
     return replace(home, others=(alignment.kind(*_labels_and_logits(card, elsewhere)),))
 

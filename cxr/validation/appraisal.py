@@ -109,6 +109,7 @@ def appraise(
                 scores.labels,
                 scores.probabilities,
                 threshold=card.threshold.value,
+                band=card.band,
                 groups=patients,
             ),
             overview=evaluation_overview.overview(

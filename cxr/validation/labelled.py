@@ -63,6 +63,7 @@ def validate(
         np.array(labels),
         np.array(probabilities),
         threshold=model.card.threshold.value,
+        band=model.card.band,
         groups=np.array(patients),
     )
     return Validation(evaluation=result, refused=refused, seen=seen)

@@ -31,6 +31,7 @@ from cxr.jobs import control, queues
 from cxr.jobs.heartbeat import Heartbeat
 from cxr.jobs.queues import CONFIG
 from cxr.models import registry, scores
+from cxr.models.cards import Card
 from cxr.models.inference import Model
 from cxr.names import printable
 from cxr.reading import scoring
@@ -400,7 +401,7 @@ def _report(
     )
     split_of = registry.read_split(models_dir, model.card)
     seen = sum(split_of.get(sha256, "test") != "test" for sha256 in scored.sha256)
-    evaluated = _evaluate(scored, model.card.threshold.value)
+    evaluated = _evaluate(scored, model.card)
     bars = bars_for(evaluated, films=len(films), refused=len(refused), seen=seen)
     return Report(
         model_id=config.model_id,
@@ -433,13 +434,14 @@ def _as_scores(films: Sequence[LabelledFilm], lines: dict[str, Line]) -> Scores:
     )
 
 
-def _evaluate(scored: Scores, threshold: float) -> Evaluation:
+def _evaluate(scored: Scores, card: Card) -> Evaluation:
     with warnings.catch_warnings():
         # What is undefined is null in the report and fails its bar.
         warnings.simplefilter("ignore", UndefinedMetricWarning)
         return summary.evaluate(
             scored.labels,
             scored.probabilities,
-            threshold=threshold,
+            threshold=card.threshold.value,
+            band=card.band,
             groups=scored.patients,
         )

@@ -29,6 +29,13 @@ class TestEvaluate:
         assert (document["n"], document["n_positive"]) == (8, 4)
         assert document["n_patients"] == 4
         assert document["threshold"] == 0.4
+        answered = document["answered"]
+        assert answered["low"] < 0.4 < answered["high"]
+        assert 0 <= answered["no_answer"]["value"] <= 1
+        assert answered["n_no_answer"] == [
+            round(4 * answered[f"no_answer_{kind}"]["value"])
+            for kind in ("well", "ill")
+        ]
         assert document["refused"] == 0 and document["seen_in_training"] == 0
         assert document["model_id"] == "tiny-1"
 
@@ -107,6 +114,8 @@ class TestEvaluate:
         assert "8 films, 4 with pneumonia, 1 refused" in out
         assert "refused: test/NORMAL/odd.png, The file is empty" in out
         assert "sensitivity                  0.7500" in out
+        assert "\nno answer from 0." in out and "\nno_answer_of_normal  " in out
+        assert "\nsensitivity_of_answered  " in out
 
 
 class TestValidate:

@@ -9,6 +9,7 @@ from command_line import strict
 from tiny_model import register_tiny_model
 
 from cxr.models import cards, registry, scores
+from cxr.robustness import operating
 
 
 class TestModels:
@@ -152,10 +153,38 @@ class TestModelsServing:
 
     def test_a_gate_that_fails_is_named_and_nothing_changes(self, run, models_dir):
         # So few patients can't show that it is not worse.
-        code, out, err = run("models", "promote", "tiny-1", "--json")
+        code, out, err = run(
+            "models", "promote", "tiny-1", "--reason", "It is wanted.", "--json"
+        )
         assert (code, out) == (2, "")
         assert "[gates]" in err and "Sensitivity not worse" in err
         assert registry.active_id(models_dir) == "tiny-2"
+
+    def test_a_candidates_band_is_chosen_anew(
+        self, run, models_dir, films_dir, monkeypatch
+    ):
+        chosen = cards.UncertainBand(below=1.0, above=2.0, rule="chosen anew")
+        seen = []
+
+        def band_of(model, films, validation):
+            seen.append((model.card.model_id, len(films)))
+            return chosen
+
+        monkeypatch.setattr(operating, "band_of", band_of)
+        code, out, _ = run("models", "set-band", "tiny-1", "--data", films_dir)
+        document = strict(out)
+        assert (code, seen) == (0, [("tiny-1", 8)])
+        assert document["rule"] == "chosen anew"
+        card = registry.read_card(models_dir, "tiny-1")
+        assert card.uncertain_band == chosen and document["band"] == list(card.band)
+        answered = card.metrics["test"].answered
+        assert document["test"]["no_answer"]["value"] == answered.no_answer.value
+        code, _, err = run("models", "set-band", "tiny-2", "--data", films_dir)
+        assert code == 2 and "[already-active]" in err
+
+    def test_without_its_validation_films_no_band_is_chosen(self, run, films_dir):
+        code, _, err = run("models", "set-band", "tiny-1", "--data", films_dir)
+        assert code == 2 and "[dataset]" in err and "0 of them are in" in err
 
     def test_no_earlier_model_is_a_named_error(self, run):
         code, _, err = run("models", "rollback")

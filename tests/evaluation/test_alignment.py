@@ -72,10 +72,8 @@ class TestFit:
         shifts, scales = np.array([-0.5, 0.0, 0.7]), np.array([0.8, 1.0])
         monkeypatch.setattr(alignment, "_SHIFTS", shifts)
         monkeypatch.setattr(alignment, "_SCALES", scales)
-        alignment._pull.cache_clear()
         logits = site(5, n=110, shift=0.4)
         found = alignment.fit(home, logits, threshold=THRESHOLD, share=(0.1, 0.4))
-        alignment._pull.cache_clear()
         weights, thresholds, odds = [], [], []
         known = home.home
         for a in shifts:

@@ -6,10 +6,11 @@ import pytest
 from tiny_model import register_tiny_model
 
 from cxr.errors import CxrError, ModelError
+from cxr.evaluation.answered import three_answers
 from cxr.evaluation.estimates import Estimate
 from cxr.governance import measurements, shipped, trust
 from cxr.models import cards, registry
-from cxr.models.cards import HeatmapWorth
+from cxr.models.cards import HeatmapWorth, UncertainBand
 from cxr.records import audit
 
 WORTH = HeatmapWorth(
@@ -41,6 +42,46 @@ def test_the_card_has_it_and_is_still_trusted(models_dir, tmp_path):
     [entry] = audit.entries(tmp_path / "records", limit=9)
     assert (entry.action, entry.actor) == (trust.MEASURED, "anna")
     assert entry.details["card_sha256"] == registry.card_sha256(models_dir, "tiny-1")
+
+
+BAND = UncertainBand(below=1.0, above=2.0, rule="chosen anew")
+
+
+@pytest.fixture
+def candidate(models_dir):
+    register_tiny_model(models_dir, "tiny-2")
+    registry.activate(models_dir, "tiny-1")
+    return "tiny-2"
+
+
+def test_a_candidate_gets_another_band_and_its_figures_follow(
+    models_dir, tmp_path, candidate
+):
+    records = tmp_path / "records"
+    before = registry.read_card(models_dir, candidate)
+    card = measurements.put_band(models_dir, records, candidate, BAND, actor="anna")
+    assert card == registry.read_card(models_dir, candidate)
+    assert card.uncertain_band == BAND and card.threshold == before.threshold
+    scores = registry.read_scores(models_dir, card, "test")
+    shown = three_answers(
+        scores.labels,
+        scores.probabilities,
+        band=BAND.around(0.4),
+        groups=scores.patients,
+    )
+    assert card.metrics["test"].answered == shown
+    again = measurements.put_band(
+        models_dir, records, candidate, replace(BAND, below=0.0), actor="anna"
+    )
+    assert again.metrics["test"].answered.no_answer.value < shown.no_answer.value
+    assert trust.problems(models_dir, records, candidate) == []
+    assert [e.action for e in audit.entries(records)] == [trust.MEASURED] * 2
+
+
+def test_the_model_that_serves_keeps_its_band(models_dir, tmp_path, candidate):
+    with pytest.raises(ModelError, match="serves") as refused:
+        measurements.put_band(models_dir, tmp_path, "tiny-1", BAND, actor="anna")
+    assert refused.value.code == "already-active"
 
 
 def test_a_card_that_was_changed_gets_nothing(models_dir, tmp_path):

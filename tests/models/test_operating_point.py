@@ -3,7 +3,10 @@
 import numpy as np
 import pytest
 
-from cxr.evaluation import thresholds
+from cxr.evaluation import band, thresholds
+from cxr.evaluation.answered import three_answers
+from cxr.evaluation.band import Shifted
+from cxr.evaluation.calibration import logit
 from cxr.models import operating_point
 
 
@@ -71,23 +74,55 @@ class TestThresholdUnderShift:
 
 class TestUncertainBand:
     LABELS = np.array([0] * 200 + [1] * 200)
+    PATIENTS = np.arange(400)
 
-    def band(self, overlap, threshold=0.5):
-        rng = np.random.default_rng(0)
-        logits = np.where(self.LABELS, 4, -4) + rng.normal(0, overlap, 400)
-        scores = 1 / (1 + np.exp(-logits))
-        return operating_point.uncertain_band(self.LABELS, scores, threshold)
+    def logits(self, overlap):
+        noise = np.random.default_rng(0).normal(0, overlap, 400)
+        return np.where(self.LABELS, 4, -4) + noise
+
+    def band(self, overlap, threshold=0.5, shifted=None):
+        return operating_point.uncertain_band(
+            self.LABELS, self.logits(overlap), self.PATIENTS, threshold, shifted=shifted
+        )
+
+    def test_reaches_from_the_threshold_to_the_chosen_edges(self):
+        chosen = band.choose_band(
+            self.LABELS, self.logits(3), groups=self.PATIENTS, shifted=None
+        )
+        found = self.band(3)
+        low, high = (float(logit(edge)) for edge in found.around(0.5))
+        assert low == pytest.approx(chosen.low.value)
+        assert high == pytest.approx(chosen.high.value)
 
     def test_is_wider_the_more_the_classes_overlap(self):
-        narrow, wide = self.band(1.8), self.band(3)
+        narrow, wide = self.band(2), self.band(3)
         assert wide.below + wide.above > narrow.below + narrow.above > 0
 
     def test_is_empty_where_the_classes_are_apart(self):
-        band = self.band(0.2)
-        assert (band.below, band.above) == pytest.approx((0, 0), abs=0.5)
+        found = self.band(0.2)
+        assert (found.below, found.above) == (0, 0)
+        assert "0.0 % get no answer" in found.rule
+
+    def test_has_no_side_where_the_threshold_lies_beyond_the_edge(self):
+        assert self.band(2, threshold=1e-6).below == 0
+        assert self.band(2, threshold=1 - 1e-6).above == 0
 
     @pytest.mark.parametrize("threshold", [1e-6, 0.5, 1 - 1e-6])
     def test_has_finite_sides_for_any_threshold(self, threshold):
-        band = self.band(3, threshold)
-        assert 0 <= band.below < np.inf
-        assert 0 <= band.above < np.inf
+        found = self.band(3, threshold)
+        assert 0 <= found.below < np.inf
+        assert 0 <= found.above < np.inf
+
+    def test_the_rule_says_what_was_promised_and_what_it_gives(self):
+        rows = np.repeat(np.arange(400), 2)
+        moved = Shifted(rows=rows, logits=self.logits(2)[rows] - 1)
+        found = self.band(2, shifted=moved)
+        shown = three_answers(
+            self.LABELS, 1 / (1 + np.exp(-self.logits(2))), band=found.around(0.5)
+        )
+        assert "at most about 1 in 200" in found.rule and "1 in 40" in found.rule
+        assert "400 validation films of 400 patients" in found.rule
+        assert "after 800 shifts of acquisition" in found.rule
+        assert f"{100 * shown.no_answer.value:.1f} % get no answer" in found.rule
+        assert f"specificity {shown.specificity.value:.3f}" in found.rule
+        assert "shifts" not in self.band(2).rule

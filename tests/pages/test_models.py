@@ -52,7 +52,8 @@ def open_gates(monkeypatch):
     """Tiny models score too few films too badly; the bars are tested elsewhere."""
     monkeypatch.setattr(gates, "MIN_SENSITIVITY", 0.0)
     monkeypatch.setattr(gates, "MAX_CALIBRATION_ERROR", 1.0)
-    monkeypatch.setattr(gates, "SENSITIVITY_MARGIN", 1.0)
+    for margin in ("SENSITIVITY", "SPECIFICITY", "NO_ANSWER"):
+        monkeypatch.setattr(gates, f"{margin}_MARGIN", 1.0)
 
 
 def page(view="Card", chosen=None):
@@ -102,6 +103,14 @@ class TestTable:
         assert row["Test AUC"].startswith(f"{test.auc.value:.3f} ({test.auc.low:.3f}")
         assert row["Sensitivity"] == f"{test.sensitivity.value:.3f}"
         assert row["Threshold"] == "0.40"
+        scores = registry.read_scores(
+            models_dir, registry.read_card(models_dir, "tiny-1"), "test"
+        )
+        low, high = registry.read_card(models_dir, "tiny-1").band
+        inside = (scores.probabilities >= low) & (scores.probabilities < high)
+        assert row["No answer"] == f"{inside.mean():.3f}"
+        above = (scores.probabilities >= high)[(scores.labels == 1) & ~inside]
+        assert row["Of the answered"].startswith(f"{above.mean():.3f} / ")
 
     def test_a_changed_file_is_named(self, models_dir):
         page()
@@ -305,7 +314,7 @@ class TestPromotion:
         at = page(COMPARE, "tiny-2")
         assert at.button(key="promote").disabled
         assert "Failed" in words(at)
-        assert "1 of 9 gates failed" in words(at)
+        assert "1 of 12 gates failed" in words(at)
 
     def test_of_the_first_model_shows_no_bar_where_nothing_is_compared(
         self, models_dir, open_gates
@@ -317,6 +326,31 @@ class TestPromotion:
         assert not any(
             line.startswith("; bar:") for words in shown for line in words.split("\n")
         )
+
+    def test_of_a_worse_one_asks_for_a_reason_and_records_it(
+        self, models_dir, records_dir, open_gates, monkeypatch
+    ):
+        monkeypatch.setattr(gates, "NO_ANSWER_MARGIN", -1.0)
+        at = page(COMPARE, "tiny-2")
+        assert at.button(key="promote").disabled
+        assert "Asks for a reason" in words(at) and "Failed" not in words(at)
+        assert "answers on normal films, answers on pneumonia films" in words(at)
+        reason = "The department wants fewer false alarms."
+        at.text_area(key="promotion_reason").set_value(reason).run()
+        confirmed(at, "promote")
+        assert registry.active_id(models_dir) == "tiny-2"
+        [entry] = audit.entries(records_dir)
+        assert entry.details["reason"] == reason
+
+    def test_of_a_worse_one_says_that_a_reason_is_too_short(
+        self, models_dir, open_gates, monkeypatch
+    ):
+        monkeypatch.setattr(gates, "SPECIFICITY_MARGIN", -1.0)
+        at = page(COMPARE, "tiny-2")
+        at.text_area(key="promotion_reason").set_value("so be it").run()
+        confirmed(at, "promote")
+        assert "Give a reason of 10 to 500 letters" in words(at)
+        assert registry.active_id(models_dir) == "tiny-1"
 
     def test_asks_first_and_names_what_changes(self, models_dir, open_gates):
         at = page(COMPARE, "tiny-2")

@@ -5,8 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from synthetic_films import chest_phantom
+from tiny_model import register_tiny_model
 
+from cxr.errors import DatasetError
 from cxr.evaluation.calibration import PlattScaling
+from cxr.models import inference
 from cxr.robustness import films, letters, operating, shifts
 from cxr.robustness.shifts import SHIFTS
 from cxr.robustness.subjects import Subject
@@ -115,7 +118,7 @@ def test_a_film_alone_borrows_from_itself():
     assert abs(float(changed.mean()) - float(alone.pixels.mean())) < 5
 
 
-def test_pneumonia_films_are_shifted_in_turn_for_the_threshold(monkeypatch):
+def test_films_are_shifted_in_turn_for_threshold_and_band(monkeypatch):
     some, seen = some_films(), []
 
     def score(pixels):
@@ -123,20 +126,23 @@ def test_pneumonia_films_are_shifted_in_turn_for_the_threshold(monkeypatch):
         return pixels.mean(axis=(1, 2), dtype=np.float64)
 
     found = operating.shifted_logits(score, some, views=4)
+    order = [*range(1, 12, 2), *range(0, 12, 2)]
     expected = [
-        shifts.shifted(some, row, SHIFTS[(number * 4 + view) % len(SHIFTS)]).mean()
-        for number, row in enumerate(range(1, 12, 2))
+        shifts.shifted(some, row, SHIFTS[(number % 6 * 4 + view) % len(SHIFTS)]).mean()
+        for number, row in enumerate(order)
         for view in range(4)
     ]
-    np.testing.assert_allclose(found, expected)
-    assert len({film.tobytes() for part in seen for film in part}) == 24
-    np.testing.assert_array_equal(operating.shifted_logits(score, some, views=4), found)
+    np.testing.assert_allclose(found.logits, expected)
+    np.testing.assert_array_equal(found.rows, np.repeat(order, 4))
+    assert len({film.tobytes() for part in seen for film in part}) == 48
+    again = operating.shifted_logits(score, some, views=4)
+    np.testing.assert_array_equal(again.logits, found.logits)
     monkeypatch.setattr(operating, "MOST_FILMS", 2)
     few = operating.shifted_logits(score, some, views=4)
-    assert few.shape == (8,)
-    np.testing.assert_array_equal(few, operating.shifted_logits(score, some, views=4))
-    normal = some.at(some.labels == 0)
-    assert operating.shifted_logits(score, normal).shape == (0,)
+    assert few.logits.shape == few.rows.shape == (16,)
+    assert operating.shifted_logits(score, some.at(some.labels > 1)).logits.shape == (
+        0,
+    )
 
 
 def test_the_worst_shift_is_named():
@@ -223,3 +229,37 @@ def test_added_letters_are_there_and_nothing_else_changes(seed):
     assert 0.001 < changed < 0.05
     assert letters.find(added).letters
     assert film.max() == 60
+
+
+class TestBandOfARegisteredModel:
+    @pytest.fixture
+    def model(self, tmp_path):
+        register_tiny_model(tmp_path)
+        return inference.load(tmp_path, "tiny-1")
+
+    def films_of(self, n):
+        pixels = [
+            chest_phantom(224, 224, seed=i) * 0.5 + 40 + 25 * (i % 2) for i in range(n)
+        ]
+        return films.of_arrays(
+            np.clip(pixels, 0, 255).astype(np.uint8),
+            np.arange(n) % 2,
+            np.arange(n),
+        )
+
+    def test_is_chosen_on_its_validation_films_as_they_are_and_shifted(self, model):
+        some = self.films_of(24)
+        known = frozenset(some.sha256)
+        found = operating.band_of(model, some, known)
+        assert f"after {24 * operating.VIEWS} shifts of acquisition" in found.rule
+        assert "24 validation films of 24 patients" in found.rule
+        assert found == operating.band_of(model, some, known)
+
+    def test_other_films_are_refused_with_their_number(self, model):
+        known = frozenset(self.films_of(24).sha256)
+        with pytest.raises(DatasetError, match="on the 24 .* 20 of them are in this"):
+            operating.band_of(model, self.films_of(20), known)
+
+    def test_a_model_without_validation_films_has_none(self, model):
+        with pytest.raises(DatasetError, match="0 of them"):
+            operating.band_of(model, self.films_of(4), frozenset())

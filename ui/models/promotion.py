@@ -1,25 +1,29 @@
 """Which model serves: the gates before a promotion, and the way back."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import chain
 from pathlib import Path
 
 import streamlit as st
 
 from cxr.config import settings
-from cxr.governance import gates, promotion
+from cxr.evaluation.estimates import Estimate
+from cxr.evaluation.summary import Evaluation
+from cxr.governance import gates, promotion, stored_points
 from cxr.governance.gates import Gate, GateReport
 from cxr.models import registry
 from cxr.models.cards import Card
 from ui import wording
 from ui.errors import show_errors
-from ui.loaders import active_card
+from ui.loaders import active_card, metrics_of
 from ui.models.table import UNCHANGED, Registered, leave_notice
 from ui.people import actor
 from ui.signatures import Signature, model_signature, trail_signature
 from ui.wording import NOT_MEASURED, escaped
 
 PASSED = ":material/check_circle: Passed"
+WORSE = ":orange[:material/edit_note: Asks for a reason]"
+REASON = "promotion_reason"
 NOTHING = ("", "—")  # a gate's value where there was nothing to measure
 FAILED = ":violet[:material/block: Failed]"
 
@@ -45,7 +49,8 @@ def show_promotion(model: Registered, models: Sequence[Registered]) -> None:
 
 
 def _show_gate(gate: Gate) -> None:
-    lines = [f"{PASSED if gate.passed else FAILED} · **{escaped(gate.name)}**"]
+    state = PASSED if gate.passed else WORSE if gate.waivable else FAILED
+    lines = [f"{state} · **{escaped(gate.name)}**"]
     if gate.value not in NOTHING:
         lines.append(f"{escaped(gate.value)}; bar: {escaped(gate.bar)}")
     lines.append(f":small[{escaped(gate.sentence)}]")
@@ -55,27 +60,46 @@ def _show_gate(gate: Gate) -> None:
 def _show_buttons(model: Registered, report: GateReport | None) -> None:
     where = settings()
     previous = promotion.previous_id(where.models_dir, where.records_dir)
+    reason = _ask_reason(report) if report and not report.failed else ""
     with st.container(horizontal=True, vertical_alignment="center"):
         if report and st.button(
             f"Promote {model.model_id}",
             key="promote",
             icon=":material/publish:",
             type="primary",
-            disabled=not report.passed,
+            disabled=bool(report.failed or (report.worse and not reason)),
         ):
-            _confirm_promotion(model.model_id)
+            _confirm_promotion(model.model_id, reason)
         if previous and st.button(
             f"Roll back to {previous}", key="roll_back", icon=":material/history:"
         ):
             _confirm_roll_back(previous)
-    if report and not report.passed:
-        failed = sum(not gate.passed for gate in report.gates)
+    if report and report.failed:
         st.caption(
-            f"{failed} of {len(report.gates)} gates failed: this model can't be "
-            "promoted."
+            f"{len(report.failed)} of {len(report.gates)} gates failed: this model "
+            "can't be promoted."
         )
     if not previous:
         st.caption("Nothing to roll back to: no other model has served so far.")
+
+
+def _ask_reason(report: GateReport) -> str:
+    """Asks why a model is to serve that may be worse; returns what was typed."""
+    if not report.worse:
+        return ""
+    names = ", ".join(gate.name.lower() for gate in report.worse)
+    st.warning(
+        f"It is worse than the model that serves, or these films can't rule it out: "
+        f"{escaped(names)}. It is promoted only with a reason.",
+        icon=":material/edit_note:",
+    )
+    return st.text_area(
+        "Why it is to serve all the same",
+        key=REASON,
+        max_chars=stored_points.LONGEST_REASON,
+        placeholder="What was decided, by whom, on what grounds",
+        help="It goes into the audit trail, with what is worse.",
+    ).strip()
 
 
 def _report(model_id: str, active_id: str | None) -> GateReport:
@@ -98,14 +122,18 @@ def _gates(
 
 
 @st.dialog("Promote this model?", width="medium", icon=":material/publish:")
-def _confirm_promotion(model_id: str) -> None:
+def _confirm_promotion(model_id: str, reason: str) -> None:
     with show_errors(UNCHANGED):
         where = settings()
         _show_change(model_id)
         st.caption("The gates are checked once more before anything changes.")
         if st.button("Promote", key="promote_confirmed", type="primary"):
             card = promotion.promote(
-                where.models_dir, where.records_dir, model_id, actor=actor()
+                where.models_dir,
+                where.records_dir,
+                model_id,
+                actor=actor(),
+                reason=reason,
             )
             leave_notice(
                 _served(card, "was promoted and serves now"), chosen=card.model_id
@@ -158,19 +186,26 @@ def _has_active(models_dir: Path) -> bool:
 
 
 def _facts(card: Card) -> dict[str, str]:
-    test = card.metrics.get("test")
+    test = metrics_of(card).get("test")
+    figures = dict.fromkeys(_RATES, NOT_MEASURED)
+    if test:
+        figures = {name: wording.estimate(of(test)) for name, of in _RATES.items()}
     return {
         "Model": escaped(card.model_id),
         "Threshold": wording.threshold(card.threshold.value),
         "Population": escaped(card.population),
         "Network": escaped(card.architecture),
-        "Test sensitivity": wording.estimate(test.sensitivity)
-        if test
-        else NOT_MEASURED,
-        "Test specificity": wording.estimate(test.specificity)
-        if test
-        else NOT_MEASURED,
+        **figures,
     }
+
+
+_RATES: dict[str, Callable[[Evaluation], Estimate]] = {
+    "Test sensitivity": lambda test: test.sensitivity,
+    "Test specificity": lambda test: test.specificity,
+    "Without an answer": lambda test: wording.answered(test, "no_answer"),
+    "Sensitivity of the answered": lambda test: wording.answered(test, "sensitivity"),
+    "Specificity of the answered": lambda test: wording.answered(test, "specificity"),
+}
 
 
 def _served(card: Card, what: str) -> str:

@@ -12,14 +12,20 @@ from cxr.governance import trust
 from cxr.models import registry
 from cxr.models.cards import Card
 from ui import signatures, wording
+from ui.loaders import metrics_of
 from ui.signatures import Signature
 
 VERIFIED, CHANGED, UNREADABLE = "Verified", "Changed", "Card unreadable"
 MOST_ROWS = 10  # in sight at once
 ROW_PIXELS = 35
-FIGURES = ("Test AUC", "Sensitivity", "Specificity", "Threshold", "ECE")
+FIGURES = (
+    *("Test AUC", "Sensitivity", "Specificity", "No answer", "Of the answered"),
+    *("Threshold", "ECE"),
+)
 AUC_HELP = "On each model's own test patients, with 95 % interval."
 RATE_HELP = "On the test patients, at the model's own threshold."
+NO_ANSWER_HELP = "Share of the test films in the zone without an answer."
+ANSWERED_HELP = "Sensitivity and specificity among the test films with an answer."
 ECE_HELP = "Expected calibration error on the test patients."
 CHOSEN = "models_chosen"
 TABLE = "models_table"
@@ -90,6 +96,8 @@ def show_models(models: Sequence[Registered]) -> None:
             "Test AUC": st.column_config.TextColumn(help=AUC_HELP),
             "Sensitivity": st.column_config.TextColumn(help=RATE_HELP),
             "Specificity": st.column_config.TextColumn(help=RATE_HELP),
+            "No answer": st.column_config.TextColumn(help=NO_ANSWER_HELP),
+            "Of the answered": st.column_config.TextColumn(help=ANSWERED_HELP),
             "ECE": st.column_config.TextColumn(help=ECE_HELP),
             "MB": st.column_config.NumberColumn(format="%.1f"),
         },
@@ -219,9 +227,14 @@ def _row(model: Registered) -> dict[str, str | float]:
 def _figures(card: Card) -> dict[str, str]:
     shown = dict.fromkeys(FIGURES, wording.NOT_MEASURED)
     shown["Threshold"] = wording.threshold(card.threshold.value)
-    if test := card.metrics.get("test"):
+    if test := metrics_of(card).get("test"):
         shown["Test AUC"] = wording.estimate(test.auc)
         shown["Sensitivity"] = wording.figure(test.sensitivity)
         shown["Specificity"] = wording.figure(test.specificity)
+        shown["No answer"] = wording.figure(wording.answered(test, "no_answer"))
+        shown["Of the answered"] = " / ".join(
+            wording.figure(wording.answered(test, field))
+            for field in ("sensitivity", "specificity")
+        )
         shown["ECE"] = wording.figure(test.ece)
     return shown
