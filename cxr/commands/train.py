@@ -33,7 +33,16 @@ _CHANGES: tuple[Callable[[Any], Any], ...] = (
         help="Harder films and a new start of the rate from then on; 0 for never.",
     ),
     click.option(
-        "--unfreeze-from", type=click.IntRange(1), metavar="BLOCK", help="2 to 7."
+        "--unfreeze-from",
+        type=click.IntRange(1),
+        metavar="BLOCK",
+        help="2 to 7; 1 for everything, batch normalisation too.",
+    ),
+    click.option(
+        "--consistency",
+        type=click.FloatRange(0),
+        metavar="WEIGHT",
+        help="Pulls two draws of each film together; 0 for one draw.",
     ),
     click.option("--batch-size", type=click.IntRange(1), metavar="N"),
     click.option(

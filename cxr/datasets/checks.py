@@ -39,7 +39,7 @@ BEAT_SECONDS = 1.0
 PARTIAL_SECONDS = 60.0
 # The longest that a check of very many films says nothing: one figure's prediction.
 LONG_SILENCE = 300.0
-FORMAT = 1  # of the survey's file; another one is measured anew
+FORMAT = 2  # of the survey's file; another one is measured anew
 
 LISTING = "listing films"
 MEASURING = "measuring films"
@@ -282,7 +282,8 @@ def _listing(films: Sequence[LabelledFilm]) -> str:
             stamp = [status.st_size, status.st_mtime_ns]
         except OSError:
             stamp = []
-        line = [film.name, film.label, film.patient_id, film.split, *stamp]
+        given = [film.name, film.label, film.patient_id, film.split, film.place]
+        line = [*given, *stamp]
         digest.update(json.dumps(line).encode() + b"\n")
     return digest.hexdigest()
 
@@ -350,7 +351,7 @@ def _save(path: Path, survey: Survey, source: Path) -> None:
         "reasons": survey.reasons,
         "formats": survey.formats,
         "films": [
-            [f.name, f.label, f.patient_id, f.split, f.subtype, f.sha256]
+            [f.name, f.label, f.patient_id, f.split, f.subtype, f.sha256, f.place]
             for f in survey.films
         ],
     }
@@ -380,8 +381,9 @@ def _load(path: Path) -> tuple[Survey, Path]:
             split=split,
             subtype=subtype,
             sha256=sha256,
+            place=place,
         )
-        for name, label, patient, split, subtype, sha256 in text["films"]
+        for name, label, patient, split, subtype, sha256, place in text["films"]
     )
     survey = Survey(
         films=films,

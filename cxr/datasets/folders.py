@@ -1,9 +1,9 @@
 """A folder or manifest of labelled films: table, patients, splits, fingerprint.
 
 Three layouts are read: `train|val|test` over `NORMAL|PNEUMONIA`, the two class folders
-alone, and a CSV manifest with the columns path and label, and patient and split if
-known. What lies there and is not taken is counted and named, by its reason. Nothing is
-ever moved, renamed or deleted.
+alone, and a CSV manifest with the columns path and label, and patient, split and place
+if known. What lies there and is not taken is counted and named, by its reason. Nothing
+is ever moved, renamed or deleted.
 """
 
 import hashlib
@@ -24,6 +24,7 @@ NO_FILM = "no film: another kind of file"
 COMPANION = "no film: it came along with other files"
 NO_CLASS = "in no folder that names a class"
 MOST_EXAMPLES = 5
+HOME = "home"  # in a manifest the same as no place
 # By label. A lone IM-0001-0001 is no sign: viewers export other films by that name.
 _KERMANY_NAMES = (
     re.compile(r"(NORMAL2-)?IM-\d+-\d+(-\d+)*"),
@@ -80,6 +81,8 @@ class LabelledFilm:
         sha256: of the file's bytes; empty until `with_hashes` has read them.
         joined_from: the patient that its name or manifest gives, where a byte-equal
             copy joined that one with `patient_id`; else empty.
+        place: the other place that it comes from, as the manifest names it; empty for
+            a film of home, whose films decide about calibration and threshold.
     """
 
     path: Path
@@ -90,6 +93,7 @@ class LabelledFilm:
     subtype: str | None = None
     sha256: str = ""
     joined_from: str = ""
+    place: str = ""
 
     @property
     def given_patient(self) -> str:
@@ -165,7 +169,7 @@ def listing(source: Path, *, limit: Path | None = None) -> Listing:
     data_folder.require_inside(source, limit)
     others: dict[str, list[str]] = defaultdict(list)
     if source.suffix.lower() == ".csv":
-        films = list(_from_manifest(source, limit))
+        films = _from_manifest(source, limit)
     elif source.is_dir():
         films = list(_from_folders(source, limit, others))
     else:
@@ -251,9 +255,11 @@ def with_hashes(films: Sequence[LabelledFilm]) -> list[LabelledFilm]:
 def join_copies(films: Sequence[LabelledFilm]) -> list[LabelledFilm]:
     """Returns the hashed films, byte-equal copies under one patient.
 
-    A film without a hash counts as no copy of another.
+    A film without a hash counts as no copy of another. Of a patient of home and one of
+    another place the one of home stays.
     """
     root: dict[str, str] = {film.patient_id: film.patient_id for film in films}
+    home = {film.patient_id for film in films if not film.place}
 
     def find(patient: str) -> str:
         while root[patient] != patient:
@@ -264,7 +270,8 @@ def join_copies(films: Sequence[LabelledFilm]) -> list[LabelledFilm]:
     for film in films:
         if film.sha256:
             other = first.setdefault(film.sha256, film.patient_id)
-            low, high = sorted((find(other), find(film.patient_id)))
+            both = (find(other), find(film.patient_id))
+            low, high = sorted(both, key=lambda patient: (patient not in home, patient))
             root[high] = low
     return [_joined(film, find(film.patient_id)) for film in films]
 
@@ -276,10 +283,22 @@ def _joined(film: LabelledFilm, patient: str) -> LabelledFilm:
 
 
 def fingerprint(films: Iterable[LabelledFilm]) -> str:
-    """Returns the SHA-256 that stands for this data: contents, labels, patients."""
-    lines = sorted(f"{f.sha256} {f.label} {f.patient_id}" for f in films)
+    """Returns the SHA-256 that stands for this data: contents, labels, patients.
+
+    Films of other places have these in it too.
+    """
+    lines = sorted(
+        f"{f.sha256} {f.label} {f.patient_id}{f' {f.place}' if f.place else ''}"
+        for f in films
+    )
     # A patient can be made from a file name.
     return hashlib.sha256(names.encode("\n".join(lines))).hexdigest()
+
+
+def at_home(films: Sequence[LabelledFilm]) -> list[LabelledFilm]:
+    """Returns the films of home; all of them, as if they were, where none is."""
+    home = [film for film in films if not film.place]
+    return home or [replace(film, place="") for film in films]
 
 
 def _from_folders(
@@ -341,7 +360,15 @@ def _film(path: Path, root: Path, label: int, split: str | None) -> LabelledFilm
     )
 
 
-def _from_manifest(manifest: Path, limit: Path | None) -> Iterable[LabelledFilm]:
+def _from_manifest(manifest: Path, limit: Path | None) -> list[LabelledFilm]:
+    films = list(_listed(manifest, limit))
+    if len({film.place for film in films}) == 1:
+        # All of one place: that one is home, whatever its name.
+        films = [replace(film, place="") for film in films]
+    return films
+
+
+def _listed(manifest: Path, limit: Path | None) -> Iterator[LabelledFilm]:
     for row in manifests.rows(manifest):
         path = manifest.parent / row.path
         # Before it is looked at: what is there outside is nobody's business.
@@ -355,7 +382,13 @@ def _from_manifest(manifest: Path, limit: Path | None) -> Iterable[LabelledFilm]
             )
         split = split_of(row.split) or row.split or None
         film = _film(path, path.parent, label, split)
-        yield replace(film, name=row.path, patient_id=row.patient or film.patient_id)
+        place = " ".join(row.place.split())
+        yield replace(
+            film,
+            name=row.path,
+            patient_id=row.patient or film.patient_id,
+            place="" if place.casefold() == HOME else place,
+        )
 
 
 def _digest(path: Path) -> str:

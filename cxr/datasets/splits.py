@@ -27,6 +27,10 @@ def split_by_patient(
 ) -> dict[str, list[LabelledFilm]]:
     """Returns train, validation, calibration and test films, no patient in two.
 
+    Each place is dealt by itself, home first, so home's patients are where they would
+    be without the others. Who is a patient of several places is dealt out at the first
+    of them and is in that split everywhere.
+
     Patients with normal films, with pneumonia, and with both are shuffled and dealt out
     apart, by their number of films, so each split gets its fraction of each of the
     three to within one patient. The same films and seed give the same split on every
@@ -40,8 +44,36 @@ def split_by_patient(
         settled: the split of each patient that is bound to one, by `patient_id`.
 
     Raises:
-        DatasetError: a class has too few patients to be in every split.
+        DatasetError: a class has too few patients of home to be in every split, or no
+            film is of home.
     """
+    places: dict[str, list[LabelledFilm]] = defaultdict(list)
+    for film in films:
+        places[film.place].append(film)
+    if films and "" not in places:
+        raise DatasetError(
+            f"Every film is of another place ({', '.join(sorted(places))}). Leave the "
+            "place empty for films of the one that calibration and threshold are for."
+        )
+    splits: dict[str, list[LabelledFilm]] = {name: [] for name in fractions}
+    where = dict(settled)
+    for place, theirs in sorted({"": [], **places}.items()):
+        strata = _strata(theirs)
+        if not place:
+            _require_patients(strata, len(fractions))
+        for stratum in strata.values():
+            for name, dealt in _deal(stratum, fractions, seed, where).items():
+                splits[name] += dealt
+        where |= {f.patient_id: name for name, part in splits.items() for f in part}
+    if settled:
+        _require_both_classes(splits)
+    return {name: sorted(part, key=lambda f: f.name) for name, part in splits.items()}
+
+
+def _strata(
+    films: Sequence[LabelledFilm],
+) -> dict[tuple[int, ...], dict[str, list[LabelledFilm]]]:
+    """Returns the films by patient, those of patients with the same labels together."""
     patients: dict[str, list[LabelledFilm]] = defaultdict(list)
     for film in films:
         patients[film.patient_id].append(film)
@@ -49,20 +81,19 @@ def split_by_patient(
     strata: dict[tuple[int, ...], dict[str, list[LabelledFilm]]] = defaultdict(dict)
     for patient, theirs in patients.items():
         strata[tuple(sorted({film.label for film in theirs}))][patient] = theirs
+    return strata
+
+
+def _require_patients(
+    strata: Mapping[tuple[int, ...], Mapping[str, object]], fewest: int
+) -> None:
     for label, name in enumerate(folders.CLASSES):
         number = sum(len(part) for labels, part in strata.items() if label in labels)
-        if number < len(fractions):
+        if number < fewest:
             raise DatasetError(
-                f"{name} has {number} patients; at least {len(fractions)} are needed, "
-                "one for each split."
+                f"{name} has {number} patients; at least {fewest} are needed, one for "
+                "each split."
             )
-    splits: dict[str, list[LabelledFilm]] = {name: [] for name in fractions}
-    for stratum in strata.values():
-        for name, dealt in _deal(stratum, fractions, seed, settled).items():
-            splits[name] += dealt
-    if settled:
-        _require_both_classes(splits)
-    return {name: sorted(part, key=lambda f: f.name) for name, part in splits.items()}
 
 
 def _deal(
@@ -87,7 +118,7 @@ def _deal(
 def _require_both_classes(splits: Mapping[str, Sequence[LabelledFilm]]) -> None:
     for name, part in splits.items():
         for label, of_class in enumerate(folders.CLASSES):
-            if not any(film.label == label for film in part):
+            if not any(film.label == label and not film.place for film in part):
                 raise DatasetError(
                     f"No patient with {of_class} is left for the {name} films: the "
                     "model that this training goes on from knows the others. Add "

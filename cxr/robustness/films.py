@@ -111,7 +111,7 @@ def load(
     cache_dir: Path,
     progress: Progress = lambda done, total: None,
 ) -> FilmSet:
-    """Returns the readable films of a data folder, each file once.
+    """Returns the readable films of a data folder, of home if any are, each file once.
 
     Decoding is done once for a folder and a size; a training uses the same array.
 
@@ -133,7 +133,8 @@ def load(
         cache_dir=cache_dir,
         progress=progress,
     )
-    known = {film.sha256: film for film in films if film.sha256 in stored.rows}
+    home = folders.at_home(films)
+    known = {film.sha256: film for film in home if film.sha256 in stored.rows}
     if not known:
         raise DatasetError(f"Not one film of {source} can be read.")
     chosen = list(known.values())

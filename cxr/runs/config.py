@@ -37,6 +37,9 @@ class TrainConfig:
         batch_size: films a step, over all devices.
         accumulate: steps whose gradients are added up before the weights move, where
             memory is too short for a larger batch.
+        consistency: by how much two draws of one film are pulled together, weight of
+            the squared difference of their probabilities in the loss of fine-tuning; 0
+            for one draw of each film. A batch then has half as many films.
         augmentation: `style` randomises how a film was acquired, `plain` is the
             ordinary one.
         harder_from: epoch of fine-tuning, counted from 1, from which on the draws are
@@ -45,7 +48,8 @@ class TrainConfig:
         head_views: augmented copies of each film that the frozen backbone sees once.
         head_epochs: at most, for the head alone.
         head_learning_rate: Adam's, for the head alone.
-        unfreeze_from: first EfficientNet block (2 to 7) that is fine-tuned.
+        unfreeze_from: first EfficientNet block (2 to 7) that is fine-tuned; 1 for the
+            whole network, batch normalisation too.
         epochs: at most, of fine-tuning (of everything for the baseline CNN).
         learning_rate: Adam's, after the warm-up of fine-tuning.
         schedule: `cosine` lets it fall to nothing over `epochs`, `plateau` lowers it
@@ -78,6 +82,7 @@ class TrainConfig:
     split_seed: int = SPLIT_SEED
     batch_size: int = 32
     accumulate: int = 1
+    consistency: float = 0.0
     augmentation: str = STYLE
     harder_from: int = 0
     head_views: int = 1
@@ -105,6 +110,10 @@ class TrainConfig:
         for name in ("learning_rate", "head_learning_rate"):
             if not math.isfinite(value := getattr(self, name)):
                 raise ValueError(f"expected {name} to be finite, received {value}")
+        if not 0 <= self.consistency < math.inf:
+            raise ValueError(
+                f"expected consistency from 0, received {self.consistency}"
+            )
         if self.continues:
             _require_model(self.backbone_weights)
 
@@ -112,6 +121,11 @@ class TrainConfig:
     def continues(self) -> bool:
         """Whether it goes on from a registered model, whose head is trained already."""
         return self.backbone_weights.startswith(MODEL)
+
+    @property
+    def draws_of_a_film(self) -> int:
+        """How often each film is drawn in a batch of fine-tuning."""
+        return 2 if self.consistency else 1
 
     @property
     def is_made_harder(self) -> bool:

@@ -183,7 +183,7 @@ def estimate(
     }
     once = speeds.fixed + sum(speeds.seconds.get(k, 0) * v for k, v in work.items())
     epoch = (
-        speeds.seconds.get(STEP, 0) * n["train"]
+        speeds.seconds.get(STEP, 0) * n["train"] * config.draws_of_a_film
         + speeds.seconds.get(VALIDATE, 0) * validation
     )
     fewest = min(config.epochs, config.patience + 1)

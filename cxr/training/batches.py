@@ -11,6 +11,7 @@ from cxr.films import changes, preparation
 from cxr.runs.config import PLAIN, STYLE, TrainConfig
 from cxr.training.draws import draw, draw_harder, draw_plain
 from cxr.training.frozen import FrozenFeatures
+from cxr.training.weights import film_weights
 
 HARDER = "harder"
 MOST_VALIDATION_FILMS = 4000
@@ -37,6 +38,11 @@ class PreparedSplit:
     rows: NDArray[np.int64]
     labels: NDArray[np.float32]
 
+    @property
+    def places(self) -> list[str]:
+        """The place of each film, empty for home."""
+        return [film.place for film in self.films]
+
     def film(self, index: int) -> NDArray[np.float32]:
         """Returns one film, `float32`, shape `(size, size)`, range `[0, 255]`."""
         return self.pixels[self.rows[index]].astype(np.float32)
@@ -56,7 +62,11 @@ class PreparedSplit:
 
 
 class AugmentedFilms(keras.utils.PyDataset):
-    """Batches of shuffled, augmented films; the same for a seed, epoch and index."""
+    """Batches of shuffled, augmented films; the same for a seed, epoch and index.
+
+    With `consistency` a batch has half as many films, each drawn twice, one draw after
+    the other.
+    """
 
     def __init__(
         self,
@@ -73,12 +83,16 @@ class AugmentedFilms(keras.utils.PyDataset):
         self.split = split
         self.config = config
         self.features = features
-        self.weights = class_weights(split.labels)
+        self.weights = film_weights(split.labels, split.places)
         self.epoch = 0
 
     def __len__(self) -> int:
         """Returns the number of whole batches in an epoch."""
-        return max(1, len(self.split.films) // self.config.batch_size)
+        return max(1, len(self.split.films) // self._films_in_a_batch)
+
+    @property
+    def _films_in_a_batch(self) -> int:
+        return max(1, self.config.batch_size // self.config.draws_of_a_film)
 
     @property
     def style(self) -> str:
@@ -89,12 +103,18 @@ class AugmentedFilms(keras.utils.PyDataset):
         return config.augmentation
 
     def __getitem__(self, index: int) -> tuple[NDArray[np.float32], ...]:
-        """Returns inputs or their features, labels `(b, 1)` and weights `(b,)`."""
-        seed, size = self.config.seed, self.config.batch_size
+        """Returns inputs or their features, labels `(b, 1)` and weights `(b,)`.
+
+        With `consistency` labels are `(b, 2)`, as `consistency.PairedLoss` takes them.
+        """
+        seed, size = self.config.seed, self._films_in_a_batch
         order = np.random.default_rng([seed, 2, self.epoch]).permutation(
             len(self.split.films)
         )
         chosen = order[index * size : (index + 1) * size]
+        if self.config.consistency:
+            # Of fewer films than that some come again: devices share whole pairs.
+            chosen = np.repeat(np.resize(chosen, size), self.config.draws_of_a_film)
         rng = np.random.default_rng([seed, 3, self.epoch, index])
         style = self.style
         labels = self.split.labels[chosen]
@@ -108,7 +128,10 @@ class AugmentedFilms(keras.utils.PyDataset):
         batch = np.stack(inputs)[..., np.newaxis]
         if self.features:
             batch = self.features(batch)
-        return batch, np.where(is_empty, 0, labels)[:, np.newaxis], self.weights[chosen]
+        targets = np.where(is_empty, 0, labels)[:, np.newaxis]
+        if self.config.consistency:
+            targets = np.column_stack([targets, ~is_empty]).astype(np.float32)
+        return batch, targets, self.weights[chosen]
 
 
 def augmented(
@@ -174,14 +197,5 @@ def styled_validation(
     inputs += [augmented(split, i, rng, STYLE) for i in range(n)]
     labels = np.tile(split.labels, 2)[:, np.newaxis]
     batch = np.stack(inputs)[..., np.newaxis]
-    return features(batch) if features else batch, labels, class_weights(labels)
-
-
-def class_weights(labels: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Returns a weight for each film, so that both classes weigh the same in the loss.
-
-    `n / (2 n_class)`, shape of `labels` flattened.
-    """
-    flat = labels.ravel()
-    share = flat.mean()
-    return np.where(flat == 1, 0.5 / share, 0.5 / (1 - share)).astype(np.float32)
+    weights = film_weights(labels, split.places * 2)
+    return features(batch) if features else batch, labels, weights

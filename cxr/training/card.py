@@ -36,13 +36,16 @@ INTENDED_USE = (
     "Research and education: shows how a network reads frontal chest films, beside a "
     "reader who decides. Never a diagnosis, not a medical device."
 )
+UNTESTED = (
+    "It has not been tested on adults, newborns or films of other hospitals, where "
+    "networks trained on one hospital's films are known to lose much of their "
+    "specificity."
+)
 LIMITS = (
     "It knows two answers only. Any other finding (effusion, mass, fracture, "
     "pneumothorax, heart failure) is not looked for and may pass for either.",
     "A film below the threshold can still show pneumonia; clinical signs go first.",
-    "It has not been tested on adults, newborns or films of other hospitals, where "
-    "networks trained on one hospital's films are known to lose much of their "
-    "specificity.",
+    UNTESTED,
     "Films are reduced to a square: one that was cropped, framed or shaped otherwise "
     "than those it learned from can score higher than it should.",
     "A heat map shows which regions raised the score. It is not a finding and not "

@@ -6,7 +6,7 @@ patients that it has not seen.
 
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -71,7 +71,11 @@ def read_places(source: Path, elsewhere: Path | None) -> Parts:
     for films, home in ((source, True), (elsewhere, False)):
         if films is None:
             continue
-        listed = folders.join_copies(folders.with_hashes(folders.scan(films)))
+        scanned = folders.scan(films)
+        if home:
+            scanned = folders.at_home(scanned)
+        scanned = [replace(film, place="") for film in scanned]
+        listed = folders.join_copies(folders.with_hashes(scanned))
         for split, of_split in split_by_patient(listed, seed=SPLIT_SEED).items():
             by_place: dict[str, list[folders.LabelledFilm]] = {}
             for film in of_split:

@@ -23,6 +23,7 @@ from cxr.training.callbacks import (
     Schedule,
 )
 from cxr.training.checkpoints import Checkpoint, restore
+from cxr.training.consistency import LabelAUC, PairedLoss
 from cxr.training.frozen import FrozenFeatures
 
 
@@ -45,6 +46,7 @@ def train_head(
     pooled = FrozenFeatures(
         keras.Model(network.input, network.get_layer("pooled").output)
     )
+    config = replace(config, consistency=0)  # Its features are shuffled, pairs apart.
     batches = AugmentedFilms(splits["train"], config, pooled)
     validation_films = len(splits["validation"].films) * estimate.VALIDATION_VIEWS
     total = config.head_views * len(batches) * config.batch_size
@@ -158,10 +160,11 @@ def _learner(
     Raises:
         JobError: the batch does not spread over the devices.
     """
-    if config.batch_size % device.devices:
+    share = device.devices * config.draws_of_a_film
+    if device.devices > 1 and config.batch_size % share:
         raise JobError(
             f"A batch of {config.batch_size} films can't be shared by "
-            f"{device.devices} devices evenly. Choose a multiple of {device.devices}."
+            f"{device.devices} devices evenly. Choose a multiple of {share}."
         )
     with device.scope():
         lower, learner = networks.divide(network, config.unfreeze_from)
@@ -225,8 +228,8 @@ def compile_model(model: keras.Model, config: TrainConfig, devices: int = 1) -> 
     )
     model.compile(
         optimizer,
-        loss=keras.losses.BinaryCrossentropy(from_logits=True),
-        weighted_metrics=[keras.metrics.AUC(from_logits=True, name="auc")],
+        loss=PairedLoss(config.consistency),
+        weighted_metrics=[LabelAUC(from_logits=True, name="auc")],
     )
 
 

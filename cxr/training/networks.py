@@ -104,8 +104,8 @@ def serving(network: keras.Model) -> keras.Model:
 def divide(network: keras.Model, block: int) -> tuple[keras.Model | None, keras.Model]:
     """Returns the part that stays frozen and the part that learns, sharing weights.
 
-    The second one takes the first one's output to the logit. For the baseline CNN the
-    first is None and the second everything.
+    The second one takes the first one's output to the logit. For the baseline CNN, and
+    for block 1, the first is None and the second everything, batch normalisation too.
 
     In an EfficientNet the blocks from `block` (2 to 7, in the V2 family to 6) up learn,
     and the head. Batch normalisation does not: frozen, it is in inference mode in
@@ -114,12 +114,14 @@ def divide(network: keras.Model, block: int) -> tuple[keras.Model | None, keras.
     Raises:
         ValueError: no such block.
     """
-    if network.name == BASELINE:
+    if network.name == BASELINE or block == 1:
+        for layer in network.layers:
+            layer.trainable = True
         return None, keras.Model(network.input, network.output["logit"])
     start = f"block{block}a_expand_conv"
     if start not in {layer.name for layer in network.layers}:
         raise ValueError(
-            f"expected a block of {network.name} from 2, received {block=}"
+            f"expected a block of {network.name} from 1, received {block=}"
         )
     cut = network.get_layer(start).input
     upper = keras.Model(cut, network.output["logit"], name=f"{network.name}-upper")

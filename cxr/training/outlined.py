@@ -55,9 +55,8 @@ def read_outlined(source: Path, masks: Path) -> dict[str, OutlinedFilms]:
     Raises:
         DatasetError: no film has a mask.
     """
-    parts = split_by_patient(
-        folders.join_copies(folders.with_hashes(folders.scan(source))), seed=SPLIT_SEED
-    )
+    films = folders.at_home(folders.with_hashes(folders.scan(source)))
+    parts = split_by_patient(folders.join_copies(films), seed=SPLIT_SEED)
     outlined = {
         name: _outlined(
             [f for f in part if (masks / f"{f.path.stem}.png").is_file()], masks

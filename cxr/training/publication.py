@@ -2,7 +2,8 @@
 
 Exports the network for serving, calibrates, chooses the threshold and the uncertain
 band, evaluates, and checks that serving gives the trained network's scores. Every score
-on the card is the serving network's. The model appears in the registry in one step,
+on the card is the serving network's. Films of home alone decide; those of other places
+are scored beside them (`elsewhere`). The model appears in the registry in one step,
 whole, as a candidate.
 """
 
@@ -10,11 +11,13 @@ import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
+from types import MappingProxyType
 
 import keras
 import numpy as np
 
 from cxr import disk, documents
+from cxr.datasets.folders import Origin
 from cxr.datasets.lineage import Settled
 from cxr.datasets.splits import SPLITS
 from cxr.evaluation.band import Shifted
@@ -28,7 +31,7 @@ from cxr.robustness import operating
 from cxr.robustness.films import film_set
 from cxr.runs import architectures
 from cxr.runs.estimate import SCORE, Clock
-from cxr.training import export
+from cxr.training import elsewhere, export
 from cxr.training.batches import PreparedSplit
 from cxr.training.card import Films, ScoredSplit, written_card
 
@@ -36,6 +39,7 @@ SHORT_NAMES = {architectures.BASELINE: "baseline"}
 HELD_OUT = ("validation", "calibration", "test")
 CHUNK = 256  # films that are held as network inputs at a time
 NO_EARLIER = Settled(splits={}, films=())
+NOTHING_STATED: Mapping[str, Origin] = MappingProxyType({})
 TONE_FILMS = 200  # of each class, whose mean is the standard tone
 
 
@@ -50,6 +54,7 @@ def publish(
     models_dir: Path,
     clock: Clock | None = None,
     known: Settled = NO_EARLIER,
+    origins: Mapping[str, Origin] = NOTHING_STATED,
 ) -> str:
     """Registers a trained network as a candidate and returns its model id.
 
@@ -64,6 +69,7 @@ def publish(
         clock: that times the scoring, None for none.
         known: the films behind the model that the run goes on from; those that are not
             among its own are kept in the table of films too.
+        origins: what is known of each other place of the films.
 
     Raises:
         ModelError: the serving network gives other scores than the trained one.
@@ -71,19 +77,23 @@ def publish(
     """
     models_dir.mkdir(parents=True, exist_ok=True)
     registry.sweep(models_dir)
-    films = {name: split.films for name, split in splits.items()}
+    home = elsewhere.at_home(splits)
+    films = {name: split.films for name, split in home.items()}
     with disk.writing(models_dir), disk.draft_folder(models_dir) as draft:
-        tone = _standard_tone(splits["train"], config)
+        tone = _standard_tone(home["train"], config)
         served = export.export(network, draft, tone)
-        scored = _score_all(served, splits, clock or Clock())
+        scored = _score_all(served, home, clock or Clock())
+        away = _score_others(served, splits, clock or Clock())
         chosen = _calibration(scored["calibration"])
         parity = export.check_parity(
-            network, served, splits["validation"], chosen.scaling
+            network, served, home["validation"], chosen.scaling
         )
         export.write_golden(draft, served, chosen.scaling)
         tables = {k: scored[k].as_scores(chosen.scaling) for k in HELD_OUT}
         scores.write(draft, tables)
-        scores.write_split(draft, _rows(films, known))
+        elsewhere.write(draft, away, chosen.scaling)
+        everything = {name: split.films for name, split in splits.items()}
+        scores.write_split(draft, _rows(everything, known))
         shutil.copyfile(history, draft / cards.HISTORY)
         second_opinion = _write_subtypes(draft, scored)
         card = written_card(
@@ -95,11 +105,12 @@ def publish(
             fingerprint=fingerprint,
             training={**config, "seconds": round(seconds)},
             tone=tone,
-            shifted=_shifted(served, splits["validation"], config),
+            shifted=_shifted(served, home["validation"], config),
             parity=parity,
             subtypes=second_opinion,
             files=registry.file_records(draft),
         )
+        card = elsewhere.onto_card(card, splits, away, origins)
         documents.replace(draft / cards.CARD, asdict(card))
         draft.rename(models_dir / card.model_id)
     return card.model_id
@@ -123,6 +134,15 @@ def _score_all(
     wanted = {**splits, "train": train.part(known)}
     with clock.time(SCORE, sum(len(part.films) for part in wanted.values())):
         return {name: _score(served, part) for name, part in wanted.items()}
+
+
+def _score_others(
+    served: Network, splits: dict[str, PreparedSplit], clock: Clock
+) -> dict[str, ScoredSplit]:
+    """Returns the held-out films of other places, by split; none without any."""
+    away = elsewhere.away({name: splits[name] for name in HELD_OUT})
+    with clock.time(SCORE, sum(len(part.films) for part in away.values())):
+        return {name: _score(served, part) for name, part in away.items()}
 
 
 def _score(served: Network, split: PreparedSplit) -> ScoredSplit:

@@ -19,7 +19,7 @@ import numpy as np
 import tensorflow as tf
 
 from cxr import disk
-from cxr.datasets import folders, lineage, prepared
+from cxr.datasets import folders, lineage, places, prepared
 from cxr.datasets.folders import LabelledFilm
 from cxr.datasets.lineage import Settled
 from cxr.datasets.splits import NOTHING_SETTLED, split_by_patient
@@ -89,7 +89,8 @@ def measure(config: TrainConfig, folder: Path, cache_dir: Path) -> Speeds:
     Raises:
         CxrError: as `train`.
     """
-    films = _sample(folders.with_hashes(folders.scan(Path(config.data))), config.seed)
+    scanned = folders.with_hashes(folders.scan(Path(config.data)))
+    films = _sample(folders.at_home(scanned), config.seed)
     # What it begins with makes no run slower or faster, and may not be had.
     small = replace(
         config,
@@ -129,6 +130,7 @@ def _train(
     start = continuation.keep(run.folder, models_dir, config.backbone_weights)
     known = _known(films, run, start)
     splits = prepare(films, fingerprint, config, run, cache_dir, clock, known.splits)
+    origins = places.origins(Path(config.data), {f.place for f in films if f.place})
 
     with device.policy(), device.scope():
         network = _begun(config, run, models_dir, start)
@@ -149,6 +151,7 @@ def _train(
         config=_for_the_card(config, run, start),
         splits=splits,
         known=known,
+        origins=origins,
         fingerprint=fingerprint,
         history=run.history_file,
         seconds=run.seconds_before + time.time() - started,
@@ -182,7 +185,7 @@ def prepare(
         settled: the split of each patient that is bound to one.
 
     Raises:
-        DatasetError: a split is left without films of both classes.
+        DatasetError: a split is left without films of home of both classes.
     """
     size = architectures.find(config.architecture).size
     is_there = prepared.is_there(cache_dir, fingerprint, size)
@@ -207,7 +210,7 @@ def prepare(
                 )
         kept = tuple(film for film in part if film.sha256 in stored.rows)
         labels = np.array([film.label for film in kept], np.float32)
-        if len(set(labels)) < 2:
+        if len({film.label for film in kept if not film.place}) < 2:
             raise DatasetError(
                 f"The {name} split has readable films of one class only."
             )

@@ -25,7 +25,7 @@ from cxr.evaluation.scores import Scores
 from cxr.films.decoding import DecoderPool
 from cxr.governance import stored_points
 from cxr.governance.stored_points import StoredPoint
-from cxr.models import registry
+from cxr.models import registry, scores
 from cxr.models.cards import Card
 from cxr.models.inference import Model
 from cxr.models.lungs import LungNetwork
@@ -170,9 +170,14 @@ def reference(models_dir: Path, card: Card, splits: Sequence[str] = HOME) -> Ref
     )
     if PLACES not in card.files:
         return home
+    there = scores.splits(registry.read_file(models_dir, card, PLACES))
     elsewhere = [
-        registry.read_scores(models_dir, card, split, table=PLACES) for split in splits
+        registry.read_scores(models_dir, card, split, table=PLACES)
+        for split in splits
+        if split in there
     ]
+    if {label for t in elsewhere for label in t.labels.tolist()} != {0, 1}:
+        return home  # Films of one class say nothing of how the other scores.
     return replace(home, others=(alignment.kind(*_labels_and_logits(card, elsewhere)),))
 
 

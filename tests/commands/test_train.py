@@ -83,13 +83,15 @@ class TestTrain:
     ):
         monkeypatch.setenv("CXR_CACHE_DIR", str(tmp_path / "cache"))
         given = ["--preset", "quick", "--seed", 0, "--epochs", 3, "--accumulate", 2]
+        given += ["--unfreeze-from", 1, "--consistency", 2.5]
         code, out, _ = run("train", "--data", films, *given, "--json")
         part = {"reason": "no image", "files": 1, "examples": ["notes.txt"]}
         expected = {"model_id": "small-1", "left_out": [part]}
         assert (code, strict(out)) == (0, expected)
         [(config, run_dir, registered_in, cached_in)] = training.calls
-        expected = config_for("quick", data=str(films), seed=0, epochs=3, accumulate=2)
-        assert config == expected
+        changes = {"seed": 0, "epochs": 3, "accumulate": 2}
+        changes |= {"unfreeze_from": 1, "consistency": 2.5}
+        assert config == config_for("quick", data=str(films), **changes)
         assert run_dir.parent == tmp_path / "runs"
         assert run_folder.read_config(run_dir) == config
         assert (registered_in, cached_in) == (models_dir, tmp_path / "cache")

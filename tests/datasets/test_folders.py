@@ -287,3 +287,100 @@ class TestSplit:
             DatasetError, match=f"{folders.CLASSES[label]} has 3 patients"
         ):
             split_by_patient(films, seed=1)
+
+
+def at(place: str, films: list[LabelledFilm]) -> list[LabelledFilm]:
+    """The films under other names, as those of other patients of another place."""
+    return [
+        replace(
+            f, name=f"{place}/{f.name}", place=place, patient_id=place + f.patient_id
+        )
+        for f in films
+    ]
+
+
+class TestPlaces:
+    @pytest.mark.parametrize("column", ["place", "Site", "HOSPITAL", "source"])
+    def test_a_manifest_names_them_and_home_is_what_it_leaves_empty(
+        self, tmp_path, column
+    ):
+        for name in "abc":
+            write(tmp_path / f"{name}.png")
+        manifest = tmp_path / "films.csv"
+        manifest.write_text(
+            f"path,label,{column}\na.png,0,\nb.png,1, Home \nc.png,1, St.  Mary \n"
+        )
+        assert [f.place for f in folders.scan(manifest)] == ["", "", "St. Mary"]
+
+    def test_a_manifest_of_one_place_alone_is_of_home(self, tmp_path):
+        write(tmp_path / "a.png")
+        write(tmp_path / "b.png")
+        manifest = tmp_path / "films.csv"
+        manifest.write_text("path,label,site\na.png,0,ward\nb.png,1,ward\n")
+        assert {f.place for f in folders.scan(manifest)} == {""}
+
+    def test_a_place_is_part_of_the_fingerprint_and_no_place_is_not(self):
+        films = [film("a", 0, "1", "x"), film("b", 1, "2", "y")]
+        moved = [films[0], replace(films[1], place="there")]
+        assert folders.fingerprint(moved) != folders.fingerprint(films)
+
+    @pytest.mark.parametrize("seed", range(8))
+    def test_films_of_other_places_move_no_patient_of_home(self, seed):
+        rng = np.random.default_rng(seed)
+        home = crowd(int(rng.integers(30, 200)), seed=seed)
+        others = at("A", crowd(int(rng.integers(1, 200)), seed=seed + 50))
+        others += at("0", crowd(int(rng.integers(1, 40)), seed=seed + 90))
+        for i in range(5):
+            known = home[int(rng.integers(len(home)))]
+            others += at("A", [film(f"copy{i}", 1, f"0{i}", known.sha256)])
+            others.append(replace(known, name=f"{i}", sha256=f"{i}", place="A"))
+        alone = split_by_patient(folders.join_copies(home), seed=seed)
+        joined = folders.join_copies(home + others)
+        together = split_by_patient(joined, seed=seed)
+        for name, part in together.items():
+            assert [f for f in part if not f.place] == alone[name]
+        patients = [{f.patient_id for f in part} for part in together.values()]
+        assert sum(map(len, patients)) == len(set.union(*patients))
+        assert sum(map(len, together.values())) == len(home + others)
+
+    @pytest.mark.parametrize("label", [0, 1])
+    def test_each_place_is_dealt_out_by_the_fractions(self, label):
+        there = at("there", crowd(200, seed=3))
+        n = sum(f.label == label for f in there)
+        for name, part in split_by_patient(crowd() + there, seed=2).items():
+            share = sum(f.label == label and bool(f.place) for f in part) / n
+            assert share == pytest.approx(SPLITS[name], abs=9 / n)
+
+    def test_a_patient_of_home_and_elsewhere_is_in_the_split_of_home(self):
+        home = crowd()
+        there = [replace(f, name=f"x{f.name}", place="there") for f in home]
+        splits = split_by_patient(home + there, seed=4)
+        for part in splits.values():
+            assert {f.patient_id for f in part if f.place} == {
+                f.patient_id for f in part if not f.place
+            }
+
+    def test_a_place_of_one_patient_and_one_class_is_no_obstacle(self):
+        alone = at("there", [film("a", 1, "p"), film("b", 1, "p")])
+        splits = split_by_patient(crowd() + alone, seed=1)
+        assert [sum(bool(f.place) for f in part) for part in splits.values()] == [
+            2,
+            0,
+            0,
+            0,
+        ]
+
+    def test_without_a_film_of_home_nothing_is_dealt(self):
+        films = at("A", crowd(40)) + at("B", crowd(40, seed=1))
+        with pytest.raises(DatasetError, match=r"of another place \(A, B\)\. Leave"):
+            split_by_patient(films, seed=1)
+
+    def test_home_alone_is_what_a_measurement_asks_for(self):
+        home, there = crowd(8), at("A", crowd(8))
+        assert folders.at_home(home + there) == home
+        assert {f.place for f in folders.at_home(there)} == {""}
+
+    def test_home_needs_its_own_patients_of_a_class(self):
+        films = [f for f in crowd() if f.label] + at("A", crowd())
+        with pytest.raises(DatasetError, match="NORMAL has 0 patients"):
+            split_by_patient(films, seed=1)

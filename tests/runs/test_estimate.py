@@ -61,6 +61,14 @@ class TestSpeeds:
         assert estimate.find_speeds(tmp_path, replace(CONFIG, **changes), "CPU") is None
         assert estimate.find_speeds(tmp_path, CONFIG, "another") is None
 
+    def test_two_draws_of_each_film_make_an_epoch_twice_as_long(self):
+        steps = replace(SPEEDS, seconds={"step": 1.0}, fixed=0.0)
+        once, twice = (
+            estimate.estimate(replace(CONFIG, consistency=c), 100, steps, prepared=True)
+            for c in (0.0, 2.0)
+        )
+        assert (twice.low, twice.high) == (2 * once.low, 2 * once.high)
+
     def test_blocks_do_not_matter_to_a_network_without_any(self, tmp_path):
         config = replace(CONFIG, architecture="baseline-cnn", unfreeze_from=3)
         estimate.keep(tmp_path, config, Clock(), device="CPU", films=3)

@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -74,6 +75,25 @@ class TestStart:
         monkeypatch.setenv("CXR_DISK_RESERVE_GB", "99999")
         [sentence] = start.obstacles(config)
         assert "begins from 99999 GB" in sentence
+
+    @pytest.mark.parametrize(
+        "changes, least",
+        [
+            ({}, 3),
+            ({"unfreeze_from": 1}, 5),
+            ({"architecture": "baseline-cnn", "unfreeze_from": 1}, 1),
+        ],
+    )
+    def test_waits_for_the_memory_that_the_network_takes(
+        self, config, monkeypatch, changes, least
+    ):
+        config = replace(config, **changes)
+        there = SimpleNamespace(available=least * 1e9)
+        monkeypatch.setattr(start.psutil, "virtual_memory", lambda: there)
+        assert start.obstacles(config) == []
+        there.available -= 1e8
+        [said] = start.obstacles(config)
+        assert f"from {least} GB" in said
 
     @pytest.mark.parametrize("content", ["", "{", "[]", "{}"])
     def test_a_damaged_check_is_no_obstacle(self, where, config, content):

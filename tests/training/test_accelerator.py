@@ -38,14 +38,14 @@ from cxr.training.accelerator import Accelerator
 splits = {"train": split_of(32), "validation": split_of(12, first=50)}
 config = replace(CONFIG, batch_size=8, averaging=0.5, learning_rate=0.03)
 
-def curve(device):
+def curve(device, **changes):
     folder = Path(tempfile.mkdtemp())
     for epochs in (2, 4):  # the last two epochs are those of a resumed run
         with device.scope():
             network = small_network(dropout=0.0)
         run = Run(folder)
         learning.fine_tune(
-            network, splits, replace(config, epochs=epochs), run,
+            network, splits, replace(config, epochs=epochs, **changes), run,
             clock=Clock(), device=device,
         )
     rows = run.history()
@@ -57,6 +57,8 @@ print(json.dumps({
     "one": curve(Accelerator()),
     "two": curve(Accelerator(strategy=both)),
     "on_gpu": curve(Accelerator(strategy=both, on_gpu=True)),
+    "pairs on one": curve(Accelerator(), consistency=5.0),
+    "pairs on two": curve(Accelerator(strategy=both), consistency=5.0),
 }))
 """
 
@@ -83,6 +85,29 @@ def test_two_devices_learn_as_one_at_the_same_batch(curves, kind):
     np.testing.assert_allclose(curves[kind], curves["one"], atol=1e-2)
     # The weights do move, so equal curves say something.
     assert np.ptp([row[0] for row in curves["one"]]) > 0.003
+
+
+@pytest.mark.slow
+def test_two_devices_pull_pairs_together_as_one_does(curves):
+    one, two, single = (
+        np.array(curves[kind])[:, :2]
+        for kind in ("pairs on one", "pairs on two", "one")
+    )
+    np.testing.assert_allclose(two, one, atol=2e-3)
+    # The pairs count, so equal losses say something.
+    assert abs(one[0, 0] - single[0, 0]) > 5e-3
+
+
+def test_pairs_stay_together_on_two_devices(tmp_path):
+    class Two(Accelerator):
+        devices = 2
+
+    splits = {"train": split_of(14), "validation": split_of(6)}
+    config = replace(CONFIG, batch_size=6, consistency=1.0)
+    with pytest.raises(errors.JobError, match="multiple of 4"):
+        learning.fine_tune(
+            small_network(), splits, config, Run(tmp_path), clock=Clock(), device=Two()
+        )
 
 
 def test_batch_that_can_not_be_shared_evenly_is_a_named_error(tmp_path):

@@ -11,26 +11,12 @@ from cxr.training import batches
 from cxr.training import draws as training_draws
 from cxr.training.batches import AugmentedFilms
 from cxr.training.draws import draw_plain
+from cxr.training.weights import film_weights
 
 
 @pytest.fixture(scope="module")
 def splits():
     return {"train": split_of(14), "validation": split_of(6, first=50)}
-
-
-class TestClassWeights:
-    def test_give_both_classes_the_same_sum(self):
-        labels = np.array([[1], [1], [1], [0]], np.float32)
-        weights = batches.class_weights(labels)
-        assert weights.shape == (4,)
-        assert weights.dtype == np.float32
-        assert weights[:3].sum() == pytest.approx(weights[3]) == 2
-        assert weights.mean() == 1
-
-    def test_are_one_where_classes_are_even(self):
-        np.testing.assert_array_equal(
-            batches.class_weights(np.array([0, 1, 1, 0], np.float32)), np.ones(4)
-        )
 
 
 class TestAugmentedFilms:
@@ -55,7 +41,7 @@ class TestAugmentedFilms:
         assert inputs.dtype == np.float32
         assert 0 <= inputs.min() <= inputs.max() <= 255
         assert labels.shape == (4, 1)
-        balanced = batches.class_weights(splits["train"].labels)
+        balanced = film_weights(splits["train"].labels, [""] * 14)
         expected = {float(k): balanced[splits["train"].labels == k][0] for k in (0, 1)}
         for label, weight in zip(labels[:, 0], weights, strict=True):
             assert weight == expected[float(label)]
@@ -151,7 +137,62 @@ class TestAugmentedFilms:
         np.testing.assert_array_equal(films[0][0], plain[0][0].mean(axis=(1, 2)))
 
 
+class TestPairs:
+    CONFIG = replace(CONFIG, consistency=2.0, epochs=3, harder_from=2)
+
+    def test_have_half_the_films_each_drawn_twice_in_turn(self, splits, monkeypatch):
+        asked = []
+        monkeypatch.setattr(
+            batches,
+            "augmented",
+            lambda split, i, *_, **__: asked.append(int(i)) or split.film(i),
+        )
+        films = AugmentedFilms(splits["train"], self.CONFIG)
+        assert len(films) == 14 // 2
+        for index in range(len(films)):
+            inputs, targets, weights = films[index]
+            assert len(inputs) == len(weights) == 4
+            np.testing.assert_array_equal(targets[::2], targets[1::2])
+            np.testing.assert_array_equal(weights[::2], weights[1::2])
+        assert asked[::2] == asked[1::2]
+        assert sorted(asked[::2]) == list(range(14))
+
+    def test_are_drawn_differently(self, splits):
+        inputs, targets, _ = AugmentedFilms(splits["train"], self.CONFIG)[0]
+        assert np.abs(inputs[::2] - inputs[1::2]).mean() > 1
+        assert targets[:, 1].all()
+
+    def test_name_the_pictures_that_show_nothing(self, splits, monkeypatch):
+        monkeypatch.setattr(batches, "EMPTY_SHARE", 0.5)
+        films = AugmentedFilms(splits["train"], self.CONFIG)
+        films.epoch = 2
+        targets = np.concatenate([films[index][1] for index in range(7)])
+        assert 0 < targets[:, 1].mean() < 1
+        assert not targets[targets[:, 1] == 0, 0].any()
+
+    def test_fill_a_batch_where_films_are_few(self, splits):
+        films = AugmentedFilms(splits["train"], replace(self.CONFIG, batch_size=64))
+        assert [len(part) for part in films[0]] == [64] * 3
+
+    def test_an_odd_batch_has_whole_pairs(self, splits):
+        films = AugmentedFilms(splits["train"], replace(self.CONFIG, batch_size=5))
+        assert [len(part) for part in films[0]] == [4] * 3
+
+
 class TestStyledValidation:
+    def test_films_weigh_by_their_places(self):
+        split = split_of(6)
+        films = [
+            replace(f, place="there" if i < 3 else "")
+            for i, f in enumerate(split.films)
+        ]
+        split = replace(split, films=tuple(films))
+        labels, weights = batches.styled_validation(split, CONFIG)[1:]
+        expected = film_weights(labels, split.places * 2)
+        np.testing.assert_array_equal(weights, expected)
+        trained = AugmentedFilms(split, CONFIG).weights
+        np.testing.assert_array_equal(trained, expected[:6])
+
     def test_has_each_film_as_it_is_and_once_restyled(self, splits):
         inputs, labels, weights = batches.styled_validation(
             splits["validation"], CONFIG
@@ -159,7 +200,7 @@ class TestStyledValidation:
         assert inputs.shape == (12, SIZE, SIZE, 1)
         np.testing.assert_array_equal(labels[:6, 0], splits["validation"].labels)
         np.testing.assert_array_equal(labels[6:], labels[:6])
-        np.testing.assert_array_equal(weights, batches.class_weights(labels))
+        np.testing.assert_array_equal(weights, film_weights(labels, [""] * 12))
         blurred = preparation.low_pass(splits["validation"].film(0))
         np.testing.assert_array_equal(inputs[0, ..., 0], blurred)
         assert np.abs(inputs[6:] - inputs[:6]).mean() > 1

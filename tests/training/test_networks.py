@@ -248,6 +248,18 @@ class TestDivide:
         )
         network.set_weights(saved)
 
+    def test_from_the_first_block_everything_learns(self, built, trained):
+        network = built[architectures.DEFAULT]
+        networks.divide(network, 7)
+        lower, whole = networks.divide(network, 1)
+        assert lower is None
+        normalisation = network.get_layer("top_bn")
+        assert len(normalisation.trainable_variables) == 2
+        assert len(whole.trainable_variables) == len(network.trainable_variables) > 200
+        logits = whole(films(), training=False)
+        expected = trained[architectures.DEFAULT]["logit"]
+        np.testing.assert_allclose(logits, expected, atol=1e-5)
+
     def test_baseline_learns_as_a_whole(self, built, trained):
         network = built[architectures.BASELINE]
         lower, upper = networks.divide(network, 4)
@@ -259,7 +271,7 @@ class TestDivide:
             atol=1e-5,
         )
 
-    @pytest.mark.parametrize("block", [0, 1, 8])
+    @pytest.mark.parametrize("block", [0, -1, 8])
     def test_block_that_is_not_there_is_named(self, built, block):
         with pytest.raises(ValueError, match=f"received block={block}"):
             networks.divide(built[architectures.DEFAULT], block)

@@ -13,8 +13,9 @@ import pytest
 from keras import layers
 from synthetic_films import as_png, chest_phantom
 
-from cxr.datasets import prepared
+from cxr.datasets import places, prepared
 from cxr.datasets.folders import LabelledFilm
+from cxr.datasets.splits import SPLITS
 from cxr.errors import CxrError, ModelError
 from cxr.evaluation import calibration, ranking
 from cxr.evaluation.operating import operating_point
@@ -22,12 +23,13 @@ from cxr.films import preparation, tones
 from cxr.films.film import read_film
 from cxr.models import cards, inference, registry
 from cxr.models.network import Outputs
-from cxr.models.scores import SCORES, SPLIT
+from cxr.models.scores import PLACES, SCORES, SPLIT
 from cxr.robustness import operating
 from cxr.runs import architectures
 from cxr.training import export, networks, publication
 from cxr.training.batches import PreparedSplit
 from cxr.training.card import ScoredSplit, _backbone, _heatmap_scale, _threshold
+from cxr.validation import alignment
 
 HELD_OUT = ("validation", "calibration", "test")
 
@@ -317,6 +319,105 @@ class TestPublish:
             publication.publish(network, **arguments, models_dir=tmp_path)
         assert caught.value.code == "disk-full"
         assert list(tmp_path.iterdir()) == []
+
+
+def there(split, place, rows):
+    """Some films of a split once more, as those of another place."""
+    part = split.part(np.array(rows))
+    films = tuple(
+        replace(
+            film,
+            name=f"{place}/{film.name}",
+            patient_id=place + film.patient_id,
+            sha256=hashlib.sha256(f"{place}{film.name}".encode()).hexdigest(),
+            place=place,
+        )
+        for film in part.films
+    )
+    return replace(part, films=films)
+
+
+def joined(*parts):
+    return PreparedSplit(
+        films=tuple(film for part in parts for film in part.films),
+        pixels=parts[0].pixels,
+        rows=np.concatenate([part.rows for part in parts]),
+        labels=np.concatenate([part.labels for part in parts]),
+    )
+
+
+@pytest.fixture(scope="module")
+def published(network, arguments, tmp_path_factory):
+    splits = {}
+    for name, split in arguments["splits"].items():
+        n = len(split.films)
+        ill = np.flatnonzero(split.labels == 1)[:5]
+        # In another order than home's, and before it.
+        parts = [there(split, "B", range(0, n, 2)), there(split, "A", ill), split]
+        splits[name] = joined(*(parts if name != "calibration" else parts[1:]))
+    models_dir = tmp_path_factory.mktemp("places") / "models"
+    origins = {"B": replace(places.unstated("B"), name="Bethesda", licence="CC0")}
+    facts = {**arguments, "splits": splits, "origins": origins}
+    publication.publish(network, **facts, models_dir=models_dir)
+    (card,) = registry.cards(models_dir)
+    return models_dir, card, splits
+
+
+class TestOtherPlaces:
+    def test_decide_nothing(self, published, models, card):
+        models_dir, theirs, _ = published
+        for name in ("calibration", "threshold", "uncertain_band", "heatmap_scale"):
+            assert getattr(theirs, name) == getattr(card, name)
+        for name in ("metrics", "data", "tone", "population", "subtypes", "parity"):
+            assert getattr(theirs, name) == getattr(card, name)
+        scored = [
+            (folder / c.model_id / SCORES).read_bytes()
+            for folder, c in ((models_dir, theirs), (models, card))
+        ]
+        assert scored[0] == scored[1]
+
+    def test_have_a_table_of_their_own(self, published, card):
+        models_dir, theirs, splits = published
+        assert PLACES not in card.files
+        for name in HELD_OUT:
+            table = registry.read_scores(models_dir, theirs, name, table=PLACES)
+            away = [film for film in splits[name].films if film.place]
+            assert table.names == tuple(film.name for film in away)
+            assert table.labels.tolist() == [film.label for film in away]
+            probabilities = theirs.calibration.apply(table.logits)
+            np.testing.assert_allclose(table.probabilities, probabilities, atol=1e-6)
+        assert registry.verify(models_dir, theirs) == []
+        alignment.reference(models_dir, theirs)
+
+    def test_are_in_the_table_of_all_films(self, published):
+        models_dir, theirs, splits = published
+        split_of = registry.read_split(models_dir, theirs)
+        for name, split in splits.items():
+            assert {split_of[film.sha256] for film in split.films} == {name}
+
+    def test_are_on_the_card_with_the_models_worth_there(self, published):
+        models_dir, theirs, splits = published
+        first, second = theirs.places
+        assert (first.name, second.name, second.licence) == ("A", "Bethesda", "CC0")
+        assert first.films == dict.fromkeys(SPLITS, 5)
+        assert first.positives == first.films
+        assert (second.films["calibration"], second.films["test"]) == (0, 20)
+        assert first.auc is None and first.specificity is None
+        table = registry.read_scores(models_dir, theirs, "test", table=PLACES)
+        called = table.probabilities >= theirs.threshold.value
+        for place, name in ((first, "A"), (second, "B")):
+            rows = np.array([n.startswith(f"{name}/") for n in table.names])
+            ill = rows & (table.labels == 1)
+            assert place.sensitivity.value == pytest.approx(called[ill].mean())
+        well = rows & (table.labels == 0)
+        assert second.specificity.value == pytest.approx(1 - called[well].mean())
+        auc = ranking.auc_score(table.labels[rows], table.probabilities[rows])
+        assert second.auc.value == pytest.approx(auc, abs=1e-6)
+
+    def test_are_named_among_the_limits(self, published, card):
+        assert len(published[1].limits) == len(card.limits)
+        assert any("films of A, Bethesda." in text for text in published[1].limits)
+        assert not any("adults" in text for text in published[1].limits)
 
 
 class TestParity:

@@ -22,7 +22,7 @@ from synthetic_films import as_png, chest_phantom
 from cxr import names
 from cxr.datasets import folders
 from cxr.datasets.folders import LabelledFilm
-from cxr.datasets.splits import SPLITS
+from cxr.datasets.splits import SPLITS, split_by_patient
 from cxr.errors import DatasetError, JobError, ModelError
 from cxr.evaluation.estimates import UndefinedMetricWarning
 from cxr.films.film import read_film
@@ -97,6 +97,15 @@ class TestPrepare:
     def test_split_with_one_class_left_is_refused(self, tmp_path):
         config = replace(CONFIG, architecture=architectures.BASELINE)
         films = self.films(tmp_path, broken=range(8))
+        with pytest.raises(DatasetError, match="films of one class only"):
+            self.prepare(films, config, tmp_path)
+
+    def test_films_of_other_places_do_not_stand_in_for_those_of_home(self, tmp_path):
+        config = replace(CONFIG, architecture=architectures.BASELINE)
+        films = self.films(tmp_path, broken=range(8))
+        for film in films[8:16]:
+            changes = {"label": 0, "place": "A", "patient_id": f"A{film.name}"}
+            films.append(replace(film, sha256=film.sha256[::-1], **changes))
         with pytest.raises(DatasetError, match="films of one class only"):
             self.prepare(films, config, tmp_path)
 
@@ -425,3 +434,51 @@ class TestFromEndToEnd:
         status = json.loads((run.folder / "status.json").read_text())
         assert (status["stage"], status["model_id"]) == ("done", trained.model_id)
         assert run.read_config() == trained.config
+
+
+@pytest.mark.slow
+def test_films_of_two_places_make_one_model_from_end_to_end(tmp_path):
+    """Home's threshold from home's films; the other place's worth on the card."""
+    lines = ["path,label,patient,site"]
+    for i in range(96):
+        label, place = int(i % 3 > 0), "mary" if i % 2 else ""
+        pixels = chest_phantom(230, 250, seed=i, opacity=label)
+        (tmp_path / f"{i}.png").write_bytes(as_png(pixels * (0.7 if place else 1)))
+        lines.append(f"{i}.png,{label},{i},{place}")
+    manifest = tmp_path / "films.csv"
+    manifest.write_text("\n".join(lines) + "\n")
+    (tmp_path / "places.csv").write_text("place,name\nmary,St. Mary's\n")
+    config = TrainConfig(
+        data=str(manifest),
+        architecture=architectures.BASELINE,
+        averaging=0.0,
+        batch_size=8,
+        consistency=2.0,
+        epochs=2,
+        warm_up=2,
+    )
+    models = tmp_path / "models"
+    with warnings.catch_warnings():
+        # On so few films some metrics are not defined.
+        warnings.simplefilter("ignore", UndefinedMetricWarning)
+        model_id = train.train(config, tmp_path / "run", models, tmp_path / "cache")
+    card = registry.read_card(models, model_id)
+    assert registry.verify(models, card) == []
+    [mary] = card.places
+    assert (mary.name, mary.licence) == ("St. Mary's", "not stated")
+    assert sum(mary.films.values()) == sum(card.data.films.values()) == 48
+    assert card.training["consistency"] == 2.0
+    films = folders.with_hashes(folders.scan(manifest))
+    place_of = {film.name: film.place for film in films}
+    for split in ("validation", "calibration", "test"):
+        home = registry.read_scores(models, card, split)
+        away = registry.read_scores(models, card, split, table=scores.PLACES)
+        assert {place_of[name] for name in home.names} == {""}
+        assert {place_of[name] for name in away.names} == {"mary"}
+        assert set(home.names) == {
+            film.name
+            for film in split_by_patient(
+                [f for f in films if not f.place], seed=config.split_seed
+            )[split]
+        }
+    assert len(registry.read_split(models, card)) == 96

@@ -66,6 +66,19 @@ class TestReference:
             mean = (at_home * home.at).sum() * step
             assert (there * other.at).sum() * step == pytest.approx(mean + 3, abs=0.1)
 
+    @pytest.mark.parametrize("label", [0, 1])
+    def test_other_places_with_one_class_are_no_kind(self, tmp_path, label):
+        register_tiny_model(tmp_path, "tiny-1")
+        card = registry.read_card(tmp_path, "tiny-1")
+        table = registry.read_scores(tmp_path, card, "test")
+        folder = registry.folder_of(tmp_path, "tiny-1")
+        part = table.rows(np.flatnonzero(table.labels == label))
+        scores.write(folder, {"test": part}, table=scores.PLACES)
+        files = registry.file_records(folder)
+        registry.write_card(tmp_path, replace(card, files=files))
+        card = registry.read_card(tmp_path, "tiny-1")
+        assert alignment.reference(tmp_path, card).others == ()
+
 
 class TestAlign:
     def test_counts_what_was_left_out_by_its_reason(self, found):

@@ -20,8 +20,9 @@ from ui.wording import escaped, file_name
 LAYOUTS = (
     "Three layouts are read: `train`, `val` and `test`, each with the folders `NORMAL` "
     "and `PNEUMONIA`; these two folders alone; or a CSV manifest with the columns "
-    "`path` and `label`, and `patient` and `split` where they are known. Nothing is "
-    "uploaded, and no film is moved, changed or deleted."
+    "`path` and `label`, and `patient`, `split` and `place` (empty for films of home) "
+    "where they are known. Nothing is uploaded, and no film is moved, changed or "
+    "deleted."
 )
 NO_DATA = (
     "The Chest X-Ray Images (Pneumonia) data set comes with `python -m cxr download`; "

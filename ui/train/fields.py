@@ -45,10 +45,21 @@ FIELDS = (
     Field(
         name="unfreeze_from",
         label="First block that learns",
-        low=2,
+        low=1,
         high=7,
         step=1,
-        help="A lower number lets more of the network learn and takes longer.",
+        help="A lower number lets more of the network learn and takes longer; 1 lets "
+        "all of it learn, batch normalisation too.",
+    ),
+    Field(
+        name="consistency",
+        label="Consistency of two draws",
+        low=0.0,
+        high=10.0,
+        step=0.5,
+        format="%.1f",
+        help="Each film is drawn twice in a batch, and its two probabilities are "
+        "pulled together by this weight; an epoch takes twice as long. 0 for one draw.",
     ),
     Field(
         name="patience",
