@@ -175,9 +175,10 @@ def set_band(where: Settings, model_id: str, data: Path) -> tuple[Any, bool]:
     model = trust.load(
         where.models_dir, where.records_dir, model_id, threads=where.threads
     )
+    split_of = registry.read_split(where.models_dir, model.card)
     everything = films.load(
         data,
-        registry.read_split(where.models_dir, model.card),
+        split_of,
         size=subjects.SIZE,
         cache_dir=where.cache_dir,
     )
@@ -185,7 +186,7 @@ def set_band(where: Settings, model_id: str, data: Path) -> tuple[Any, bool]:
         where.models_dir,
         where.records_dir,
         model_id,
-        operating.band_of(model, everything),
+        operating.band_of(model, everything, split_of),
         actor=audit.operating_system_user(),
     )
     return {

@@ -165,7 +165,7 @@ class TestModelsServing:
         chosen = cards.UncertainBand(below=1.0, above=2.0, rule="chosen anew")
         seen = []
 
-        def band_of(model, films):
+        def band_of(model, films, split_of):
             seen.append((model.card.model_id, len(films)))
             return chosen
 
