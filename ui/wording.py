@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from cxr.evaluation.estimates import UNDEFINED, Estimate
 from cxr.evaluation.summary import Evaluation
 from cxr.models.inference import NORMAL, PNEUMONIA, UNCERTAIN
+from cxr.validation import tables
 
 NOT_MEASURED = "–"
 INTERVAL = "95\N{NO-BREAK SPACE}% interval"
@@ -30,13 +31,7 @@ METRICS = {
     "Brier score": "brier",
 }
 # Those of its three answers, likewise.
-ANSWERED = {
-    "No answer": "no_answer",
-    "No answer, of normal films": "no_answer_well",
-    "No answer, of pneumonia films": "no_answer_ill",
-    "Sensitivity of the answered": "sensitivity",
-    "Specificity of the answered": "specificity",
-}
+ANSWERED = {label: field for field, label in tables.ANSWERED.items()}
 WORD_JOINER = "\N{WORD JOINER}"
 COMMAND = re.compile(r"(?<!`)`(python -m cxr [^`]+|CXR_[A-Z_]+)`(?!`)")
 

@@ -141,6 +141,7 @@ def _report_in_words(report: Any) -> str:
             f"{_MET[bar.passed]:8} {bar.sentence} {_it_is(bar.value)}"
             for bar in report.bars
         ),
+        *_answered_in_words(asdict(report.evaluation.answered)),
         *(f"left out: {part.files} files, {part.reason}" for part in report.left_out),
         "go" if report.go else "no-go",
     ]

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 
 from cxr.evaluation.estimates import Estimate, Mask, proportion
 from cxr.evaluation.inputs import Floats, Integers, labels_and_scores, patient_codes
+from cxr.evaluation.operating import Confusion
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +22,7 @@ class ThreeAnswers:
     Attributes:
         low: a film below it is answered "below threshold".
         high: a film at or above it is answered "above threshold".
+        confusion: the films with an answer.
         n_no_answer: films between the two, normal ones first, those with pneumonia
             second.
         no_answer: their share of all films.
@@ -32,6 +34,7 @@ class ThreeAnswers:
 
     low: float
     high: float
+    confusion: Confusion
     n_no_answer: tuple[int, int]
     no_answer: Estimate
     no_answer_well: Estimate
@@ -93,6 +96,12 @@ def answers_in(
     return ThreeAnswers(
         low=float(low),
         high=float(high),
+        confusion=Confusion(
+            tn=int((below & ~ill).sum()),
+            fp=int((above & ~ill).sum()),
+            fn=int((below & ill).sum()),
+            tp=int((above & ill).sum()),
+        ),
         n_no_answer=(int((~answered & ~ill).sum()), int((~answered & ill).sum())),
         no_answer=proportion(~answered, np.ones_like(ill), patients),
         no_answer_well=proportion(~answered, ~ill, patients),

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import ArrayLike
 
+from cxr.evaluation.answered import ThreeAnswers, answers_in
 from cxr.evaluation.estimates import Estimate, Mask, proportion
 from cxr.evaluation.inputs import Floats, Integers, require_between
 from cxr.evaluation.operating import LocalRates, OperatingPoint
@@ -22,7 +23,8 @@ from cxr.evaluation.thresholds import OperatingCurve, operating_points
 
 POINTS = 400
 BINS = 40
-CELLS = ("tn", "fp", "fn", "tp")
+# Below the threshold, without an answer, above it: normal films, then pneumonia films.
+CELLS = ("tn", "nw", "fp", "fn", "ni", "tp")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -62,12 +64,15 @@ class View:
 
     Attributes:
         point: counts and rates with intervals.
-        local: the same for 1,000 patients of the local prevalence.
+        answers: with the zone without an answer.
+        local: the rates of the threshold for 1,000 patients of the local prevalence;
+            None where that is not stated.
         subgroups: rates of each part, in the order of the parts.
     """
 
     point: OperatingPoint
-    local: LocalRates
+    answers: ThreeAnswers
+    local: LocalRates | None
     subgroups: tuple[SubgroupRates, ...]
 
 
@@ -94,46 +99,64 @@ class Overview:
     subgroup_auc: dict[str, Estimate]
     _parts: dict[str, "_Part"] = field(repr=False)
 
-    def at(self, threshold: float, *, prevalence: float) -> View:
+    def at(
+        self,
+        threshold: float,
+        *,
+        band: tuple[float, float] | None = None,
+        prevalence: float | None = None,
+    ) -> View:
         """Returns what the threshold does, here and at a prevalence.
 
         Args:
             threshold: any number; a film is positive at or above it.
-            prevalence: share of local patients who are ill, between 0 and 1.
+            band: edges of the zone without an answer; None for none.
+            prevalence: share of local patients who are ill, between 0 and 1; None
+                where nobody states one.
 
         Raises:
             ValueError: the threshold is nan, or that is no prevalence.
         """
-        require_between(prevalence, 0, 1, name="prevalence")
+        if prevalence is not None:
+            require_between(prevalence, 0, 1, name="prevalence")
         point = self.curve.at(threshold)
         called = self.curve.scores >= threshold
         return View(
             point=point,
-            local=point.locally(prevalence=prevalence),
+            answers=answers_in(
+                self.curve.labels,
+                self.curve.scores,
+                band or (threshold, threshold),
+                self.curve.patients,
+            ),
+            local=None if prevalence is None else point.locally(prevalence=prevalence),
             subgroups=tuple(
                 part.rates(called, self.curve.patients, self.subgroup_auc[name])
                 for name, part in self._parts.items()
             ),
         )
 
-    def films_in_cell(self, cell: str, threshold: float) -> Integers:
-        """Returns the rows of the films in a cell of the confusion matrix.
+    def films_in_cell(self, cell: str, band: tuple[float, float]) -> Integers:
+        """Returns the rows of the films in a cell of the matrix of three answers.
 
         The most wrong first: misses from the lowest score, false alarms from the
         highest; right calls from the one that was nearest to being wrong.
 
         Args:
             cell: one of `CELLS`.
-            threshold: as in `at`.
+            band: edges of the zone without an answer; both the threshold for none.
 
         Raises:
             ValueError: there is no such cell.
         """
         if cell not in CELLS:
             raise ValueError(f"expected one of {', '.join(CELLS)}, received {cell=}")
-        ill = self.curve.labels == 1
-        called = self.curve.scores >= threshold
-        inside = (ill == (cell in ("tp", "fn"))) & (called == (cell in ("tp", "fp")))
+        column, of_ill = CELLS.index(cell) % 3, CELLS.index(cell) >= 3
+        low, high = band
+        scores = self.curve.scores
+        # The upper edge decides first, as where both are the threshold.
+        answer = np.where(scores >= high, 2, np.where(scores < low, 0, 1))
+        inside = (answer == column) & ((self.curve.labels == 1) == of_ill)
         return self._most_wrong_first(np.flatnonzero(inside))
 
     def films_in_bin(self, bin_index: int, label: int) -> Integers:

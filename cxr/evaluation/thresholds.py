@@ -222,6 +222,40 @@ def threshold_for_assured_sensitivity(
     return threshold
 
 
+def threshold_for_assured_specificity(
+    y_true: ArrayLike,
+    y_score: ArrayLike,
+    *,
+    assured: float,
+    groups: ArrayLike | None = None,
+) -> float:
+    """Returns the lowest threshold with an assured specificity. Validation split only.
+
+    In these films the lower limit of its 95 % interval is at least `assured`. Where so
+    few films can't assure that much, the lowest threshold without a false alarm.
+
+    Args:
+        y_true: 0 or 1, both present, shape `(n,)`.
+        y_score: probabilities, shape `(n,)`.
+        assured: above 0, at most 1.
+        groups: patient of each film, shape `(n,)`; widens the interval.
+
+    Raises:
+        ValueError: a class is missing, or the target is out of range.
+    """
+    _require_target(assured)
+    labels = binary(y_true, name="y_true")
+    require_both_classes(labels)
+    patients = patient_codes(groups, labels.size)
+    n = int((labels == 0).sum())
+    for spared in range(math.ceil(assured * n - TOLERANCE), n + 1):
+        threshold = threshold_for_specificity(labels, y_score, target=spared / n)
+        below = np.asarray(y_score) < threshold
+        if proportion(below, labels == 0, patients).low >= assured:
+            break
+    return threshold
+
+
 def threshold_for_specificity(
     y_true: ArrayLike, y_score: ArrayLike, *, target: float
 ) -> float:

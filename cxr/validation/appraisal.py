@@ -16,6 +16,7 @@ from cxr.evaluation import calibration, reliability, subgroups, summary, thresho
 from cxr.evaluation import overview as evaluation_overview
 from cxr.evaluation.estimates import UndefinedMetricWarning
 from cxr.evaluation.inputs import Floats
+from cxr.evaluation.operating import OperatingPoint
 from cxr.evaluation.overview import CurveLines, Overview
 from cxr.evaluation.scores import Scores
 from cxr.evaluation.summary import Evaluation
@@ -66,6 +67,35 @@ class Wishes:
     specificity: float = 0.95
     misses_per_1000: float = 5.0
     cost_ratio: float = 10.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """A threshold that somebody's wish leads to.
+
+    Attributes:
+        name: the wish, in a few words.
+        threshold: chosen on validation films.
+        sensitivity: that was asked for; None where none was.
+        specificity: likewise.
+    """
+
+    name: str
+    threshold: float
+    sensitivity: float | None = None
+    specificity: float | None = None
+
+    def is_met(self, point: OperatingPoint) -> bool:
+        """Returns whether the lower limits on some films reach what was asked for.
+
+        Args:
+            point: of the threshold on those films; what is undefined meets nothing.
+        """
+        asked = (
+            (self.sensitivity, point.sensitivity),
+            (self.specificity, point.specificity),
+        )
+        return all(share is None or found.low >= share for share, found in asked)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -173,48 +203,66 @@ def local_lines(lines: CurveLines, prevalence: float) -> LocalLines:
     )
 
 
-def thresholds_for(
-    scores: Scores, wishes: Wishes, *, prevalence: float
-) -> dict[str, float]:
-    """Returns the threshold that each wish leads to, by the wish in words.
+def targets_for(
+    scores: Scores, wishes: Wishes, *, prevalence: float | None
+) -> tuple[Target, ...]:
+    """Returns the threshold that each wish leads to.
 
-    A wish that these films or this prevalence can't meet is left out.
+    A share is wished for of films to come, so the lower limit of its 95 % interval has
+    to reach it, where the films are enough for that. A wish that this prevalence can't
+    meet, or that needs one where none is stated, is left out.
 
     Args:
         scores: of the model's validation films; on the films that are looked at, a
             choice makes its own figures look better than they will be.
         wishes: what is asked for.
-        prevalence: of the patients, between 0 and 1.
+        prevalence: of the patients, between 0 and 1; None where nobody states it.
 
     Raises:
         ValueError: a wish is out of range.
     """
-    y, p = scores.labels, scores.probabilities
+    y, p, groups = scores.labels, scores.probabilities, scores.patients
     if not 0 < y.mean() < 1:
-        return {}
-    suggested = {
-        f"Sensitivity {_percent(wishes.sensitivity)}": (
-            thresholds.threshold_for_sensitivity(y, p, target=wishes.sensitivity)
+        return ()
+
+    def sensitive(share: float) -> float:
+        return thresholds.threshold_for_assured_sensitivity(
+            y, p, target=share, assured=share, groups=groups
+        )
+
+    suggested = [
+        Target(
+            name=f"Sensitivity {_percent(wishes.sensitivity)}",
+            threshold=sensitive(wishes.sensitivity),
+            sensitivity=wishes.sensitivity,
         ),
-        f"Specificity {_percent(wishes.specificity)}": (
-            thresholds.threshold_for_specificity(y, p, target=wishes.specificity)
+        Target(
+            name=f"Specificity {_percent(wishes.specificity)}",
+            threshold=thresholds.threshold_for_assured_specificity(
+                y, p, assured=wishes.specificity, groups=groups
+            ),
+            specificity=wishes.specificity,
         ),
-        f"A miss is {wishes.cost_ratio:g} alarms": thresholds.threshold_for_costs(
-            y,
-            p,
-            cost_miss=wishes.cost_ratio,
-            cost_false_alarm=1,
-            prevalence=prevalence,
-        ),
-        "Youden": thresholds.threshold_youden(y, p),
-    }
-    if wishes.misses_per_1000 < 1000 * prevalence:
-        suggested[f"≤ {wishes.misses_per_1000:g} misses per 1,000"] = (
-            thresholds.threshold_for_misses(
-                y, p, per_1000=wishes.misses_per_1000, prevalence=prevalence
+        Target(name="Youden", threshold=thresholds.threshold_youden(y, p)),
+    ]
+    if prevalence is None:
+        return tuple(suggested)
+    cost = thresholds.threshold_for_costs(
+        y, p, cost_miss=wishes.cost_ratio, cost_false_alarm=1, prevalence=prevalence
+    )
+    suggested.append(
+        Target(name=f"A miss is {wishes.cost_ratio:g} alarms", threshold=cost)
+    )
+    share = 1 - wishes.misses_per_1000 / (1000 * prevalence)
+    if share > 0:
+        suggested.append(
+            Target(
+                name=f"≤ {wishes.misses_per_1000:g} misses per 1,000",
+                threshold=sensitive(share),
+                sensitivity=share,
             )
         )
-    return suggested
+    return tuple(suggested)
 
 
 def scored_splits(models_dir: Path, card: Card) -> tuple[str, ...]:

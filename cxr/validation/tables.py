@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cxr.evaluation.estimates import Estimate
-from cxr.evaluation.operating import OperatingPoint
+from cxr.evaluation.estimates import UNDEFINED, Estimate
 from cxr.evaluation.overview import View
 from cxr.evaluation.scores import Scores
+from cxr.evaluation.summary import Evaluation
 from cxr.spreadsheets import as_cell
 from cxr.validation.appraisal import Appraisal
 
@@ -26,6 +26,20 @@ RATES = {
     "f1": "F1",
     "likelihood_ratio_positive": "LR above",
     "likelihood_ratio_negative": "LR below",
+}
+ANSWERED = {
+    "no_answer": "No answer",
+    "no_answer_well": "No answer, of normal films",
+    "no_answer_ill": "No answer, of pneumonia films",
+    "sensitivity": "Sensitivity of the answered",
+    "specificity": "Specificity of the answered",
+}
+# By the field of `LocalRates`, with the rate that each is made of.
+LOCAL = {
+    "precision": ("PPV at the local prevalence", "precision"),
+    "npv": ("NPV at the local prevalence", "npv"),
+    "misses_per_1000": ("Misses per 1,000 local patients", "sensitivity"),
+    "false_alarms_per_1000": ("False alarms per 1,000 local patients", "specificity"),
 }
 OVERALL = {
     "auc": "ROC-AUC",
@@ -55,56 +69,80 @@ def metrics(appraisal: Appraisal, view: View) -> list[dict[str, object]]:
 
     Undefined is nan.
     """
+    whole = appraisal.whole
     rows = [
-        _row(name, getattr(view.point, field), getattr(appraisal.whole, field), method)
+        _row(name, getattr(view.point, field), getattr(whole, field), method)
         for field, name in RATES.items()
-        for method in (appraisal.whole.methods[field],)
+        for method in (whole.methods[field],)
     ]
-    local = (
-        ("PPV at the local prevalence", view.local.precision, "precision"),
-        ("NPV at the local prevalence", view.local.npv, "npv"),
-        ("Misses per 1,000 local patients", view.local.misses_per_1000, "sensitivity"),
-        (
-            "False alarms per 1,000 local patients",
-            view.local.false_alarms_per_1000,
-            "specificity",
-        ),
+    return (
+        rows
+        + _answered(whole, view)
+        + _local(whole, view)
+        + [
+            _row(name, estimate, estimate, whole.methods[field])
+            for field, name in OVERALL.items()
+            for estimate in (getattr(whole, field),)
+        ]
     )
-    shipped = appraisal.whole.locally(prevalence=view.local.prevalence)
-    fields = ("precision", "npv", "misses_per_1000", "false_alarms_per_1000")
-    rows += [
+
+
+def _answered(whole: Evaluation, view: View) -> list[dict[str, object]]:
+    """Returns the rows of the three answers."""
+    method = whole.methods["sensitivity"]
+    return [
         _row(
             name,
-            value,
-            getattr(shipped, field),
-            f"from {source}: {appraisal.whole.methods[source]}",
+            getattr(view.answers, field),
+            getattr(whole.answered, field) if whole.answered else UNDEFINED,
+            method,
         )
-        for (name, value, source), field in zip(local, fields, strict=True)
-    ]
-    return rows + [
-        _row(name, estimate, estimate, appraisal.whole.methods[field])
-        for field, name in OVERALL.items()
-        for estimate in (getattr(appraisal.whole, field),)
+        for field, name in ANSWERED.items()
     ]
 
 
-def side_by_side(
-    points: dict[str, tuple[Appraisal, OperatingPoint]],
-) -> list[Metric]:
+def _local(whole: Evaluation, view: View) -> list[dict[str, object]]:
+    """Returns the rows at the local prevalence; none where nobody states it."""
+    if view.local is None:
+        return []
+    shipped = whole.locally(prevalence=view.local.prevalence)
+    return [
+        _row(
+            name,
+            getattr(view.local, field),
+            getattr(shipped, field),
+            f"from {source}: {whole.methods[source]}",
+        )
+        for field, (name, source) in LOCAL.items()
+    ]
+
+
+def side_by_side(points: dict[str, tuple[Appraisal, View]]) -> list[Metric]:
     """Returns each metric with its value on each set of films.
 
     Args:
         points: by the words for the films.
     """
+    of_each = {films: _by_name(*seen) for films, seen in points.items()}
     rows = []
-    for field, name in {**RATES, **OVERALL}.items():
-        estimates = {
-            films: getattr(point if field in RATES else appraisal.whole, field)
-            for films, (appraisal, point) in points.items()
-        }
+    for name in (*RATES.values(), *ANSWERED.values(), *OVERALL.values()):
+        estimates = {films: found[name] for films, found in of_each.items()}
         apart = _apart(list(estimates.values()))
         rows.append(Metric(metric=name, values=estimates, apart=apart))
     return rows
+
+
+def _by_name(appraisal: Appraisal, view: View) -> dict[str, Estimate]:
+    asked = (
+        (RATES, view.point),
+        (ANSWERED, view.answers),
+        (OVERALL, appraisal.whole),
+    )
+    return {
+        name: getattr(found, field)
+        for names, found in asked
+        for field, name in names.items()
+    }
 
 
 def metrics_csv(rows: Sequence[dict[str, object]]) -> str:

@@ -44,7 +44,8 @@ def opened(browser, address, **options):
 
 
 def tile(page, label):
-    tile = page.get_by_test_id("stMetric").filter(has_text=label)
+    named = page.get_by_text(label, exact=True)
+    tile = page.get_by_test_id("stMetric").filter(has=named)
     return tile.get_by_test_id("stMetricValue").inner_text()
 
 
@@ -90,15 +91,26 @@ def test_the_slider_moves_every_number_by_keyboard(browser, address):
         for _ in range(40):
             slider.press("ArrowRight")
 
-    before, npv = sick.inner_text(), tile(page, "NPV here")
+    before, answered = sick.inner_text(), tile(page, "No answer")
     changes(page, move, lambda: tile(page, "Sensitivity"))
     for _ in range(PATIENCE // 200):
         if sick.inner_text() != before:
             break
         page.wait_for_timeout(200)
     assert sick.inner_text() != before
-    assert tile(page, "NPV here") != npv
+    assert tile(page, "No answer") != answered
     picture(page, "moved")
+
+
+def test_nothing_is_local_until_a_prevalence_is_stated(browser, address):
+    page = opened(browser, address)
+    assert page.get_by_text("NPV here", exact=True).count() == 0
+    page.get_by_role("spinbutton", name="Patients with pneumonia here").fill("20")
+    page.keyboard.press("Enter")
+    page.get_by_text("NPV here", exact=True).wait_for(timeout=PATIENCE)
+    page.get_by_text("Of 1,000 patients here, 20").wait_for(timeout=PATIENCE)
+    page.locator(".js-plotly-plot").nth(FIGURES).wait_for(timeout=PATIENCE)
+    picture(page, "stated")
 
 
 def test_a_click_on_the_misses_lists_them(browser, address):
@@ -107,7 +119,20 @@ def test_a_click_on_the_misses_lists_them(browser, address):
     cell.scroll_into_view_if_needed()
     cell.click(force=True)
     page.get_by_text("pneumonia, below the threshold").wait_for(timeout=PATIENCE)
+    matrix, films = (
+        element.bounding_box()
+        for element in (
+            plot(page, "of the ill"),
+            page.get_by_text("The films behind a number"),
+        )
+    )
+    # Beside it, not below: to its right, and begun where it begins.
+    assert films["x"] > matrix["x"] + matrix["width"] / 2
+    assert abs(films["y"] - matrix["y"]) < 80
     picture(page, "misses")
+    page.get_by_role("slider").first.press("ArrowRight")
+    page.get_by_text("below the threshold 0.4").wait_for(timeout=PATIENCE)
+    assert page.get_by_text("pneumonia, below the threshold").count() == 1
 
 
 def test_a_click_on_a_bar_lists_its_films(browser, address):
@@ -198,7 +223,7 @@ def test_the_shipped_models_side_by_side(
     page.get_by_role("combobox").nth(2).click()
     page.get_by_role("option", name="baseline").click()
     page.get_by_text("films that both were tested on").wait_for(timeout=PATIENCE)
-    page.get_by_role("radio", name="Misses").click()
+    page.get_by_role("radio", name="False alarms").click()
     page.get_by_role("textbox", name="Folder with these films").fill(
         str(data_dir / "chest_xray")
     )

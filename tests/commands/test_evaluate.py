@@ -138,6 +138,7 @@ class TestValidate:
         code, out, _ = run("validate", "--folder", folder)
         assert code == 1
         assert out.endswith("no-go\n") and "not met" in out
+        assert "\nno answer from 0." in out
         _, out, _ = run("models", "audit", "--json")
         (entry,) = strict(out)["entries"]
         assert (entry["action"], entry["model_id"]) == ("validate", "tiny-1")

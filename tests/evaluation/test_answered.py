@@ -7,6 +7,7 @@ import pytest
 from naive_metrics import films, share
 
 from cxr.evaluation.answered import three_answers
+from cxr.evaluation.operating import Confusion
 
 
 def naive(labels, scores, low, high):
@@ -24,6 +25,9 @@ def test_are_those_of_a_loop(band, decimals):
     c = naive(labels, scores, *band)
     well, ill = (
         sum(c[y, answer] for answer in ("below", "none", "above")) for y in (0, 1)
+    )
+    assert found.confusion == Confusion(
+        tn=c[0, "below"], fp=c[0, "above"], fn=c[1, "below"], tp=c[1, "above"]
     )
     assert found.n_no_answer == (c[0, "none"], c[1, "none"])
     assert found.no_answer.value == (c[0, "none"] + c[1, "none"]) / labels.size

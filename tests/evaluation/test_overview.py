@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from cxr.evaluation import (
-    operating,
+    answered,
     overview,
     ranking,
     reliability,
@@ -47,6 +47,19 @@ class TestOverview:
         )
         assert repr(view.point) == repr(direct)
         assert repr(view.local) == repr(direct.locally(prevalence=0.2))
+        assert view.answers.no_answer.value == 0
+        assert view.answers.confusion == direct.confusion
+
+    def test_has_the_three_answers_of_the_films(self, seen):
+        labels, scores, patients, _ = films()
+        view = seen.at(0.4, band=(0.2, 0.7))
+        direct = answered.three_answers(
+            labels, scores, band=(0.2, 0.7), groups=patients
+        )
+        assert view.answers == direct
+
+    def test_without_a_stated_prevalence_nothing_is_local(self, seen):
+        assert seen.at(0.4).local is None
 
     def test_has_the_rates_of_each_part(self, seen):
         labels, scores, patients, kinds = films()
@@ -66,20 +79,27 @@ class TestOverview:
         assert seen.reliability_before.predicted[0] < 1 / 15
         assert overview.overview(labels, scores).reliability_before is None
 
-    @pytest.mark.parametrize("cell", ["tn", "fp", "fn", "tp"])
-    def test_a_cell_lists_its_films_the_most_wrong_first(self, seen, cell):
+    @pytest.mark.parametrize("band", [(0.4, 0.4), (0.2, 0.7)])
+    @pytest.mark.parametrize("cell", overview.CELLS)
+    def test_a_cell_lists_its_films_the_most_wrong_first(self, seen, cell, band):
         labels, scores, _, _ = films()
-        rows = seen.films_in_cell(cell, 0.4)
-        confusion = operating.confusion_at(labels, scores, threshold=0.4)
-        assert rows.size == getattr(confusion, cell)
-        assert (labels[rows] == (cell in ("tp", "fn"))).all()
-        assert ((scores[rows] >= 0.4) == (cell in ("tp", "fp"))).all()
-        wrong = scores[rows] if cell in ("tn", "fp") else -scores[rows]
+        rows = seen.films_in_cell(cell, band)
+        counted = answered.three_answers(labels, scores, band=band)
+        expected = dict(zip(("nw", "ni"), counted.n_no_answer, strict=True))
+        expected |= vars(counted.confusion)
+        assert rows.size == expected[cell]
+        assert (labels[rows] == (cell in ("tp", "ni", "fn"))).all()
+        wrong = scores[rows] if cell in ("tn", "nw", "fp") else -scores[rows]
         assert (np.diff(wrong) <= 0).all()
+
+    @pytest.mark.parametrize("band", [(0.4, 0.4), (0.2, 0.7), (0.0, 1.0)])
+    def test_the_cells_hold_every_film_once(self, seen, band):
+        held = [seen.films_in_cell(cell, band) for cell in overview.CELLS]
+        assert sorted(np.concatenate(held)) == list(range(200))
 
     def test_a_cell_that_is_none_is_refused(self, seen):
         with pytest.raises(ValueError, match="cell="):
-            seen.films_in_cell("xx", 0.4)
+            seen.films_in_cell("xx", (0.4, 0.4))
 
     def test_the_bins_hold_every_film_once(self, seen):
         labels, _, _, _ = films()

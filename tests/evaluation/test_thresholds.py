@@ -10,6 +10,7 @@ from cxr.evaluation import operating
 from cxr.evaluation.thresholds import (
     decision_curve,
     threshold_for_assured_sensitivity,
+    threshold_for_assured_specificity,
     threshold_for_costs,
     threshold_for_misses,
     threshold_for_sensitivity,
@@ -44,6 +45,30 @@ class TestThresholdRules:
             assert c.tp / (c.tp + c.fn) >= target
             assert c.tn / (c.tn + c.fp) == max(x[2] for x in allowed)
             assert threshold not in set(scores) - {0.0}
+
+    @pytest.mark.parametrize("grouped", [False, True])
+    def test_assured_specificity_is_the_lowest_threshold_that_has_it(self, grouped):
+        for seed in range(4):
+            labels, scores, patients = films(seed, n=400)
+            groups = patients if grouped else None
+            found = threshold_for_assured_specificity(
+                labels, scores, assured=0.75, groups=groups
+            )
+            allowed = []
+            for threshold in np.unique(scores)[1:]:
+                point = operating.operating_point(
+                    labels, scores, threshold=threshold, groups=groups
+                )
+                if point.specificity.low >= 0.75:
+                    allowed.append(threshold)
+            # The rule's threshold lies just below the lowest score that is allowed.
+            below = scores[scores < min(allowed)]
+            assert below.max(initial=0.0) < found <= min(allowed)
+
+    def test_specificity_that_few_films_can_not_assure_has_no_false_alarm(self):
+        labels, scores, _ = films(n=20)
+        found = threshold_for_assured_specificity(labels, scores, assured=0.99)
+        assert not (scores[labels == 0] >= found).any()
 
     @pytest.mark.parametrize("decimals", [None, 1, 0])
     @pytest.mark.parametrize("target", [0.05, 0.5, 0.9, 0.95, 0.98, 1.0])

@@ -27,7 +27,8 @@ from cxr.reading import meaning, stability, zones
 from cxr.reports import document
 from ui import frame, wording
 from ui.classify import exports, films, trials, uploads, worklist
-from ui.classify.terms import PREVALENCE, case_of, stability_of
+from ui.classify.terms import case_of, stability_of
+from ui.prevalence import PREVALENCE
 
 THRESHOLD = "threshold_tiny-1"
 FILM = as_jpeg(chest_phantom(224, 256, seed=1))

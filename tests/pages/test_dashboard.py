@@ -17,10 +17,12 @@ from cxr.config import ROOT
 from cxr.datasets import checks
 from cxr.errors import JobError
 from cxr.evaluation import operating, thresholds
+from cxr.evaluation.answered import three_answers
 from cxr.governance import stored_points
 from cxr.jobs import control, heartbeat
 from cxr.models import cards, registry
 from cxr.models.scores import SCORES, SPLIT
+from cxr.reading import meaning
 from cxr.records import audit
 from cxr.validation import appraisal
 from cxr.validation import local as validation_local
@@ -29,10 +31,11 @@ from ui import wording
 from ui.dashboard import figures, report
 from ui.dashboard.scored_films import CAUTIONS, LocalFilms, SplitFilms
 from ui.dashboard.source import Source
+from ui.dashboard.targets import NOT_MET
+from ui.prevalence import PREVALENCE
 
 DASHBOARD, CLASSIFY = "pages/2_Dashboard.py", "pages/1_Classify.py"
 THRESHOLD = "dashboard_threshold_tiny-1"
-PREVALENCE = "dashboard_prevalence_tiny-1"
 
 
 @pytest.fixture
@@ -95,10 +98,15 @@ def alter_scores(models_dir, keep=lambda row: True):
 
 
 class TestThreshold:
-    def test_starts_at_the_shipped_one_and_the_films_own_prevalence(self, models_dir):
+    def test_starts_at_the_shipped_one_and_assumes_no_prevalence(self, models_dir):
         at = page()
         assert at.slider(key=THRESHOLD).value == 0.4
-        assert at.slider(key=PREVALENCE).value == 0.75
+        assert at.number_input(key=PREVALENCE).value is None
+        assert not {"PPV here", "NPV here"} & tiles(at).keys()
+        assert "it is never assumed" in words(at)
+        assert "or no prevalence is stated" in words(at)
+        labels = [button.label for button in at.button]
+        assert not any("misses per 1,000" in label for label in labels)
         point = point_at(models_dir, 0.4)
         assert tiles(at)["Sensitivity"] == f"{point.sensitivity.value:.3f}"
         assert "200 test films of 100 patients" in words(at)
@@ -106,15 +114,54 @@ class TestThreshold:
     def test_moves_every_number(self, models_dir):
         at = page()
         at.slider(key=THRESHOLD).set_value(0.8)
-        at.slider(key=PREVALENCE).set_value(0.2).run()
+        at.number_input(key=PREVALENCE).set_value(20.0).run()
         point = point_at(models_dir, 0.8)
         local, shown = point.locally(prevalence=0.2), tiles(at)
         assert shown["Sensitivity"] == f"{point.sensitivity.value:.3f}"
         assert shown["Specificity"] == f"{point.specificity.value:.3f}"
         assert shown["PPV here"] == f"{local.precision.value:.3f}"
         assert shown["NPV here"] == f"{local.npv.value:.3f}"
-        assert f"**{local.misses_per_1000.value:.1f} (" in words(at)
-        assert at.pills[0].options[0] == f"Misses: {point.confusion.fn}"
+        card, scores = registry.read_card(models_dir, "tiny-1"), scores_of(models_dir)
+        counted = meaning.answers(scores, card.uncertain_band, 0.8)
+        costs = counted.costs(prevalence=0.2)
+        assert f"**{costs.missed.value:.1f} (" in words(at)
+        assert f"**{costs.no_answer.value:.1f} (" in words(at)
+        low, high = card.uncertain_band.around(0.8)
+        missed = ((scores.labels == 1) & (scores.probabilities < low)).sum()
+        assert at.pills[0].options[0] == f"Missed: {missed}"
+
+    def test_shows_the_share_without_an_answer_and_the_rates_of_the_rest(
+        self, models_dir
+    ):
+        at = page()
+        at.slider(key=THRESHOLD).set_value(0.7).run()
+        card, scores = registry.read_card(models_dir, "tiny-1"), scores_of(models_dir)
+        found = three_answers(
+            scores.labels, scores.probabilities, band=card.uncertain_band.around(0.7)
+        )
+        shown = tiles(at)
+        assert shown["No answer"] == f"{found.no_answer.value:.3f}"
+        assert shown["No answer, normal"] == f"{found.no_answer_well.value:.3f}"
+        assert shown["Answered: sensitivity"] == f"{found.sensitivity.value:.3f}"
+        assert shown["Answered: specificity"] == f"{found.specificity.value:.3f}"
+        low, high = (wording.threshold(edge) for edge in (found.low, found.high))
+        assert f"No answer is given from {low} to below {high}" in words(at)
+
+    def test_a_prevalence_of_the_site_holds_here_too(self, models_dir, monkeypatch):
+        monkeypatch.setenv("CXR_PREVALENCE", "8")
+        at = page()
+        assert at.number_input(key=PREVALENCE).value == 8.0
+        point = point_at(models_dir, 0.4)
+        local = point.locally(prevalence=0.08)
+        assert tiles(at)["PPV here"] == f"{local.precision.value:.3f}"
+
+    def test_a_prevalence_stated_on_classify_is_that_of_the_dashboard(self, models_dir):
+        at = page()
+        at.number_input(key=PREVALENCE).set_value(20.0).run()
+        at.switch_page(CLASSIFY).run()
+        at.file_uploader[0].upload("film.png", as_png(chest_phantom(224, 224)))
+        at.run()
+        assert at.number_input(key=PREVALENCE).value == 20.0
 
     def test_changes_neither_card_nor_classify(self, models_dir):
         before = (models_dir / "tiny-1" / cards.CARD).read_bytes()
@@ -132,11 +179,24 @@ class TestThreshold:
             at.number_input(key="dashboard_wish_sensitivity").set_value(asked).run()
             assert not at.exception
             scores = scores_of(models_dir, "validation")
-            found = thresholds.threshold_for_sensitivity(
-                scores.labels, scores.probabilities, target=asked
+            found = thresholds.threshold_for_assured_sensitivity(
+                scores.labels,
+                scores.probabilities,
+                target=asked,
+                assured=asked,
+                groups=scores.patients,
             )
-            label = f"Sensitivity {100 * asked:g} %: {wording.threshold(found)}"
+            met = point_at(models_dir, found).sensitivity.low >= asked
+            words = "" if met else f", {NOT_MET}"
+            label = f"Sensitivity {100 * asked:g} %{words}: {wording.threshold(found)}"
             assert label in [button.label for button in at.button]
+
+    def test_a_target_that_these_films_do_not_bear_out_says_so(self, models_dir):
+        at = page()
+        at.number_input(key="dashboard_wish_sensitivity").set_value(1.0).run()
+        labels = [button.label for button in at.button]
+        assert any(x.startswith(f"Sensitivity 100 %, {NOT_MET}: ") for x in labels)
+        assert any(x.startswith("Youden: ") for x in labels)
 
     def test_goes_to_a_target_found_on_validation_films(self, models_dir):
         at = page()
@@ -230,7 +290,10 @@ class TestNothingIsTypedIn:
         after = tiles(page())
         assert before.keys() == after.keys()
         moved = {label for label in before if before[label] != after[label]}
-        assert moved >= {"Sensitivity", "NPV here", "AUC", "Calibration error"}
+        assert moved >= {
+            *("Sensitivity", "No answer", "Answered: sensitivity", "AUC"),
+            "Calibration error",
+        }
         point = point_at(models_dir, 0.4)
         assert after["Sensitivity"] == f"{point.sensitivity.value:.3f}"
 
@@ -249,7 +312,7 @@ class TestNothingIsTypedIn:
                 other="",
                 splits=("test", "validation"),
             )
-            view = source.appraisal.overview.at(0.4, prevalence=0.2)
+            view = source.view(0.4, 0.2)
             shown = figures.at_threshold(source, view, ink="#000000")
             shown["Calibration"] = figures.calibration(found)
             return {title: figure.to_json() for title, figure in shown.items()}
@@ -258,7 +321,7 @@ class TestNothingIsTypedIn:
         alter_scores(models_dir)
         card = registry.read_card(models_dir, "tiny-1")
         after = drawn()
-        assert len(before) == 8
+        assert len(before) == 9
         assert [title for title in before if before[title] == after[title]] == []
 
     def test_films_of_one_class_show_dashes_and_never_nan(self, models_dir):
@@ -266,7 +329,8 @@ class TestNothingIsTypedIn:
         at = page()
         assert tiles(at)["Sensitivity"] == tiles(at)["AUC"] == "–"
         assert tiles(at)["Specificity"] != "–"
-        assert "**–** misses" in words(at)
+        at.number_input(key=PREVALENCE).set_value(20.0).run()
+        assert "**–** missed" in words(at)
         assert not re.search(r"\bnan\b", words(at))
 
     def test_scores_that_were_changed_behind_the_card_stop_the_page(self, models_dir):
@@ -279,12 +343,27 @@ class TestNothingIsTypedIn:
 
 
 class TestFilms:
+    def test_of_a_chosen_cell_stay_while_the_threshold_moves(self, models_dir):
+        at = page()
+        at.pills[0].set_value("ni").run()
+        at.slider(key=THRESHOLD).set_value(0.6).run()
+        assert at.pills[0].value == "ni"
+        card, scores = registry.read_card(models_dir, "tiny-1"), scores_of(models_dir)
+        low, high = card.uncertain_band.around(0.6)
+        inside = (scores.probabilities >= low) & (scores.probabilities < high)
+        n = int((inside & (scores.labels == 1)).sum())
+        assert f"**{n} film" in words(at)
+        assert "pneumonia, in the zone without an answer around the threshold" in (
+            words(at)
+        )
+
     def test_of_a_cell_are_listed_the_most_wrong_first(self, models_dir):
         at = page()
         at.pills[0].set_value("fn").run()
         scores, found = scores_of(models_dir), at.dataframe
         table = next(t.value for t in found if "film" in t.value.columns)
-        missed = np.flatnonzero((scores.labels == 1) & (scores.probabilities < 0.4))
+        low = registry.read_card(models_dir, "tiny-1").band[0]
+        missed = np.flatnonzero((scores.labels == 1) & (scores.probabilities < low))
         worst = missed[np.argsort(scores.probabilities[missed])]
         assert list(table["film"]) == [scores.names[i] for i in worst]
         assert f"**{missed.size} film" in words(at)
@@ -370,7 +449,7 @@ class TestReport:
         limits = ("<script>alert(1)</script>",)
         card = replace(card, limits=limits)
         source = source_of(card, scores_of(models_dir), films="test", other="")
-        view = source.appraisal.overview.at(0.4, prevalence=0.2)
+        view = source.view(0.4, 0.2)
         text = report.html(source, view)
         assert text.count("Plotly.newPlot(") >= 9
         assert not re.search("<(script|link|img)[^>]+(src|href)=.https?:", text)
@@ -385,7 +464,7 @@ class TestReport:
         source = source_of(
             card, scores_of(models_dir), films="validation", other="tiny-1"
         )
-        view = source.appraisal.overview.at(0.4, prevalence=0.2)
+        view = source.view(0.4, 0.2)
         text = report.html(source, view)
         assert "<h2>tiny-2 and tiny-1 on the same films</h2>" in text
         assert "200 films that both were tested on" in text
@@ -425,6 +504,8 @@ class TestLocalValidation:
         at.button(key=f"dashboard_local_show_{job.name}").click().run()
         assert not at.exception
         assert f"8 films of local validation {job.name}" in words(at)
+        assert "not met], at the shipped threshold" in words(at)
+        assert re.search(r"Without an answer 0\.\d+ \(.*among the others", words(at))
         assert at.slider(key=THRESHOLD).value == 0.4
         source = Source(
             card=registry.read_card(models_dir, "tiny-1"),
@@ -434,7 +515,7 @@ class TestLocalValidation:
             other="",
             splits=("test", "validation"),
         )
-        view = source.appraisal.overview.at(0.4, prevalence=0.5)
+        view = source.view(0.4, 0.5)
         text = report.html(source, view)
         assert "Local validation: no-go" in text
         assert "At least 100 pneumonia films." in text

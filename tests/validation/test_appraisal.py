@@ -35,6 +35,7 @@ class TestAppraise:
             scores.labels,
             scores.probabilities,
             threshold=card.threshold.value,
+            band=card.band,
             groups=scores.patients,
         )
         assert found.whole == whole
@@ -73,7 +74,7 @@ class TestAppraise:
         found = appraisal.appraise(one, card, films="x", pixels={})
         assert math.isnan(found.whole.auc.value)
         assert appraisal.decision_curve(found, prevalence=0.3) is None
-        assert appraisal.thresholds_for(one, Wishes(), prevalence=0.3) == {}
+        assert appraisal.targets_for(one, Wishes(), prevalence=0.3) == ()
         view = found.overview.at(0.4, prevalence=0.3)
         assert tables.metrics(found, view)
 
@@ -86,31 +87,69 @@ class TestAppraise:
 
 
 class TestWishes:
+    WISHES = Wishes(sensitivity=0.9, specificity=0.8, misses_per_1000=10, cost_ratio=5)
+
+    def found(self, scores, wishes=WISHES, prevalence=0.3):
+        targets = appraisal.targets_for(scores, wishes, prevalence=prevalence)
+        return {target.name: target for target in targets}
+
     def test_lead_to_the_rules_thresholds(self, tiny):
         scores = tiny[2]
         y, p = scores.labels, scores.probabilities
-        found = appraisal.thresholds_for(
-            scores,
-            Wishes(sensitivity=0.9, specificity=0.8, misses_per_1000=10, cost_ratio=5),
-            prevalence=0.3,
-        )
-        assert found == {
-            "Sensitivity 90 %": thresholds.threshold_for_sensitivity(y, p, target=0.9),
-            "Specificity 80 %": thresholds.threshold_for_specificity(y, p, target=0.8),
+        found = self.found(scores)
+        sensitive = {
+            share: thresholds.threshold_for_assured_sensitivity(
+                y, p, target=share, assured=share, groups=scores.patients
+            )
+            for share in (0.9, 1 - 10 / 300)
+        }
+        assert {name: target.threshold for name, target in found.items()} == {
+            "Sensitivity 90 %": sensitive[0.9],
+            "Specificity 80 %": thresholds.threshold_for_assured_specificity(
+                y, p, assured=0.8, groups=scores.patients
+            ),
             "A miss is 5 alarms": thresholds.threshold_for_costs(
                 y, p, cost_miss=5, cost_false_alarm=1, prevalence=0.3
             ),
             "Youden": thresholds.threshold_youden(y, p),
-            "≤ 10 misses per 1,000": thresholds.threshold_for_misses(
-                y, p, per_1000=10, prevalence=0.3
-            ),
+            "≤ 10 misses per 1,000": sensitive[1 - 10 / 300],
         }
 
-    def test_that_no_threshold_can_miss_are_left_out(self, tiny):
-        found = appraisal.thresholds_for(
-            tiny[2], Wishes(misses_per_1000=50), prevalence=0.05
+    def test_are_met_by_the_lower_limit_and_not_by_the_value(self, tiny):
+        _, card, scores = tiny
+        overview = appraisal.appraise(scores, card, films="x", pixels={}).overview
+        for share in (0.8, 0.9):
+            found = self.found(scores, replace(self.WISHES, sensitivity=share))
+            target = found[f"Sensitivity {100 * share:g} %"]
+            point = overview.curve.at(target.threshold)
+            assert point.sensitivity.low >= share and target.is_met(point)
+        just = thresholds.threshold_for_sensitivity(
+            scores.labels, scores.probabilities, target=0.9
         )
+        point = overview.curve.at(just)
+        assert point.sensitivity.value >= 0.9 and not target.is_met(point)
+
+    def test_specificity_is_met_by_its_lower_limit_too(self, tiny):
+        _, card, scores = tiny
+        overview = appraisal.appraise(scores, card, films="x", pixels={}).overview
+        target = self.found(scores)["Specificity 80 %"]
+        point = overview.curve.at(target.threshold)
+        assert point.specificity.low >= 0.8 and target.is_met(point)
+        assert not target.is_met(overview.curve.at(0.0))
+
+    def test_that_ask_for_no_share_are_always_met(self, tiny):
+        _, card, scores = tiny
+        curve = appraisal.appraise(scores, card, films="x", pixels={}).overview.curve
+        assert self.found(scores)["Youden"].is_met(curve.at(1.0))
+
+    def test_that_no_threshold_can_miss_are_left_out(self, tiny):
+        found = self.found(tiny[2], Wishes(misses_per_1000=50), 0.05)
         assert not any("misses" in name for name in found)
+
+    def test_that_need_a_prevalence_wait_until_it_is_stated(self, tiny):
+        assert list(self.found(tiny[2], prevalence=None)) == [
+            *("Sensitivity 90 %", "Specificity 80 %", "Youden"),
+        ]
 
 
 def test_local_lines_agree_with_the_films_at_their_own_prevalence(found):
@@ -145,6 +184,14 @@ class TestTables:
         assert sensitivity["shipped"] == found.whole.sensitivity.value
         assert rows["NPV at the local prevalence"]["value"] == view.local.npv.value
         assert rows["ECE"]["high"] == found.whole.ece.high
+
+    def test_metrics_have_the_three_answers_beside_the_rates(self, found):
+        view = found.overview.at(0.6, band=(0.3, 0.8))
+        rows = {row["metric"]: row for row in tables.metrics(found, view)}
+        for field, name in tables.ANSWERED.items():
+            assert rows[name]["value"] == getattr(view.answers, field).value
+            assert rows[name]["shipped"] == getattr(found.whole.answered, field).value
+        assert not any("local" in name for name in rows)
 
     def test_what_is_undefined_is_empty_in_csv(self, tiny):
         _, card, scores = tiny
@@ -187,12 +234,13 @@ class TestTables:
         other = appraisal.appraise(wrong, card, films="other", pixels={})
         rows = tables.side_by_side(
             {
-                "a": (found, found.overview.curve.at(0.4)),
-                "b": (other, other.overview.curve.at(0.4)),
+                "a": (found, found.overview.at(0.4)),
+                "b": (other, other.overview.at(0.4)),
             }
         )
-        assert all(row.apart for row in rows if row.metric != "LR below")
+        alike = ("LR below", *list(tables.ANSWERED.values())[:3])
+        assert all(row.apart for row in rows if row.metric not in alike)
         same = tables.side_by_side(
-            {name: (found, found.overview.curve.at(0.4)) for name in "ab"}
+            {name: (found, found.overview.at(0.4)) for name in "ab"}
         )
         assert not any(row.apart for row in same)

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from cxr.config import settings
 from cxr.errors import ImageError
 from cxr.models.cards import Card
 from cxr.models.inference import Model
@@ -16,16 +15,9 @@ from cxr.reading import cases, meaning, stability
 from cxr.reading.cases import Case
 from cxr.reading.meaning import Answers
 from cxr.reading.stability import Stability
-from ui import thresholds, wording
+from ui import prevalence, thresholds, wording
 from ui.classify.films import ListedFilm
 from ui.loaders import scores_of_test_films
-
-PREVALENCE = "prevalence_here"  # in percent
-HELP = (
-    "Of 100 patients whose films are read here, how many have pneumonia? Stated once, "
-    "it holds on all films of this session. Without it there is no probability here: "
-    "the share in the films that a model learned from is not yours."
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,35 +41,23 @@ class Terms:
 def terms(card: Card) -> Terms:
     """Returns the terms of this session for a model, as they are now."""
     threshold, scores = thresholds.threshold(card), scores_of_test_films(card)
-    held = st.session_state.get(PREVALENCE, _stated())
     counted = None
     if scores is not None:
         counted = meaning.answers(scores, card.uncertain_band, threshold)
     return Terms(
         threshold=threshold,
         source=thresholds.source(card, threshold),
-        prevalence=None if held is None else held / 100,
+        prevalence=prevalence.stated(),
         answers=counted,
     )
 
 
 def ask_prevalence() -> None:
     """Asks for the share of pneumonia among the reader's patients."""
-    held = st.session_state.get(PREVALENCE, _stated())
-    label = "Prevalence" if held is None else f"At {wording.percent(held / 100)}"
+    share = prevalence.stated()
+    label = "Prevalence" if share is None else f"At {wording.percent(share)}"
     with st.popover(label, type="tertiary", icon=":material/groups:"):
-        st.number_input(
-            "Patients with pneumonia, of 100",
-            0.1,
-            99.9,
-            _stated(),
-            1.0,
-            format="%.1f",
-            key=PREVALENCE,
-            placeholder="not stated",
-            help=HELP,
-            persist_state="session",
-        )
+        prevalence.ask("Patients with pneumonia, of 100")
 
 
 def stability_of(film: ListedFilm, model: Model, threshold: float) -> Stability | None:
@@ -121,8 +101,3 @@ def case_of(film: ListedFilm, model: Model, at: Terms) -> Case:
         stability=stability_of(film, model, at.threshold),
         evidence=film.evidence,
     )
-
-
-def _stated() -> float | None:
-    stated = settings().prevalence
-    return None if stated is None else 100 * stated

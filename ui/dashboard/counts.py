@@ -6,41 +6,68 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from cxr.evaluation.operating import OperatingPoint
-from cxr.evaluation.overview import ScoreHistogram
+from cxr.evaluation.overview import ScoreHistogram, View
 from cxr.evaluation.subgroups import SubgroupRates
 from ui import wording
-from ui.charts import GRID, HEIGHT, ILL, UNIT, WELL, Trace, faded, figure, forest
+from ui.charts import (
+    DOUBT,
+    GRID,
+    HEIGHT,
+    ILL,
+    UNIT,
+    WELL,
+    Trace,
+    faded,
+    figure,
+    forest,
+)
 
-# Each cell of the matrix: its words, its column (1 at or above the threshold) and its
-# row (1 with pneumonia).
+# Each cell of the matrix: its words, its answer (as a column) and its row (1 with
+# pneumonia).
 CELLS = {
-    "fn": ("misses", 0, 1),
-    "tp": ("found", 1, 1),
-    "tn": ("right below", 0, 0),
-    "fp": ("false alarms", 1, 0),
+    "fn": ("missed", "below", 1),
+    "ni": ("no answer", "none", 1),
+    "tp": ("found", "above", 1),
+    "tn": ("right below", "below", 0),
+    "nw": ("no answer", "none", 0),
+    "fp": ("false alarms", "above", 0),
 }
+WRONG = ("fn", "fp")
+ANSWERS = {"below": "below", "none": "no answer", "above": "above"}
 
 
-def confusion(point: OperatingPoint, prevalence: float, *, ink: str) -> go.Figure:
-    """Returns the matrix: counts, rates, and patients per 1,000 at a prevalence.
+def matrix(view: View, *, chosen: str | None, ink: str) -> go.Figure:
+    """Returns the matrix of answers: films, and their share of the ill or the well.
 
-    Each cell is a bar that can be clicked; its `customdata` is the cell's name.
+    Each cell is a bar that can be clicked; its `customdata` is the cell's name. Where
+    the zone without an answer has no width there are two columns.
 
     Args:
-        point: at the threshold.
-        prevalence: of pneumonia among the patients, `(0, 1)`.
+        view: at the threshold.
+        chosen: the cell whose films are shown; None for none.
         ink: colour of the words.
     """
+    answers = [
+        a for a in ANSWERS if a != "none" or view.answers.low < view.answers.high
+    ]
+    cells = {c: place for c, place in CELLS.items() if place[1] in answers}
+    columns = {answer: number for number, answer in enumerate(answers)}
     return figure(
-        [_cell(cell) for cell in CELLS],
-        annotations=[_cell_words(cell, point, prevalence, ink) for cell in CELLS],
+        [_cell(cell, columns, cell == chosen, ink) for cell in cells],
+        annotations=[_cell_words(cell, view, columns, ink) for cell in cells],
         barmode="overlay",
         showlegend=False,
-        height=HEIGHT - 40,
-        xaxis={**_two_places("below the threshold", "at or above it"), "side": "top"},
-        yaxis=_two_places("normal", "pneumonia"),
+        height=HEIGHT - 60,
+        xaxis={**_places([ANSWERS[answer] for answer in answers]), "side": "top"},
+        yaxis=_places(["normal", "pneumonia"]),
     )
+
+
+def in_cell(view: View, cell: str) -> int:
+    """Returns how many films are in a cell of the matrix."""
+    if cell in ("nw", "ni"):
+        return view.answers.n_no_answer[cell == "ni"]
+    return int(getattr(view.answers.confusion, cell))
 
 
 def scores(histogram: ScoreHistogram, marks: list[dict[str, Any]]) -> go.Figure:
@@ -102,59 +129,57 @@ def subgroups(rows: Sequence[SubgroupRates]) -> go.Figure:
     )
 
 
-def _cell(cell: str) -> Trace:
-    """Returns a cell as a bar; errors are hatched."""
-    _, column, row = CELLS[cell]
-    right = column == row
-    colour = ILL if column else WELL
+def _cell(cell: str, columns: dict[str, int], chosen: bool, ink: str) -> Trace:
+    """Returns a cell as a bar; errors are hatched, the chosen one has a frame."""
+    _, answer, row = CELLS[cell]
+    colour = {"below": WELL, "none": DOUBT, "above": ILL}[answer]
+    wrong = cell in WRONG
     return {
         "type": "bar",
-        "x": [column],
-        "y": [0.96],
-        "base": [row - 0.48],
-        "width": 0.96,
+        "x": [columns[answer]],
+        "y": [0.94],
+        "base": [row - 0.47],
+        "width": 0.94,
         "customdata": [cell],
         # "skip" would swallow the click too.
         "hoverinfo": "none",
         "marker": {
-            "color": faded(colour, 0.3 if right else 0.12),
-            "line": {"color": colour, "width": 1},
+            "color": faded(colour, 0.12 if wrong else 0.3),
+            "line": {"color": ink if chosen else colour, "width": 4 if chosen else 1},
             "pattern": {
-                "shape": "" if right else "/",
+                "shape": "/" if wrong else "",
                 "fgcolor": faded(colour, 0.35),
                 "size": 9,
             },
         },
         "selected": {"marker": {"opacity": 1}},
-        "unselected": {"marker": {"opacity": 0.55}},
+        "unselected": {"marker": {"opacity": 1}},
     }
 
 
 def _cell_words(
-    cell: str, point: OperatingPoint, prevalence: float, ink: str
+    cell: str, view: View, columns: dict[str, int], ink: str
 ) -> dict[str, Any]:
-    """Returns what stands in a cell: films, share of a class, patients per 1,000."""
-    words, column, row = CELLS[cell]
-    rate = (point.sensitivity if row else point.specificity).value
-    share = rate if column == row else 1 - rate
-    per_1000 = 1000 * (prevalence if row else 1 - prevalence) * share
+    """Returns what stands in a cell: how many films, and their share of a class."""
+    words, answer, row = CELLS[cell]
+    of_class = [in_cell(view, c) for c, place in CELLS.items() if place[2] == row]
+    share = in_cell(view, cell) / sum(of_class) if sum(of_class) else float("nan")
     return {
-        "x": column,
+        "x": columns[answer],
         "y": row,
-        "text": f"<b>{getattr(point.confusion, cell):,}</b> {words}<br>"
-        f"{_percent(share)} of the {'ill' if row else 'well'}<br>"
-        f"{_patients(per_1000)} per 1,000 here",
+        "text": f"<b>{in_cell(view, cell):,}</b> {words}<br>"
+        f"{_percent(share)} of the {'ill' if row else 'well'}",
         "showarrow": False,
         "captureevents": False,
-        "font": {"size": 14, "color": ink},
+        "font": {"size": 13, "color": ink},
     }
 
 
-def _two_places(first: str, second: str) -> dict[str, Any]:
+def _places(names: Sequence[str]) -> dict[str, Any]:
     return {
-        "tickvals": [0, 1],
-        "ticktext": [first, second],
-        "range": [-0.5, 1.5],
+        "tickvals": list(range(len(names))),
+        "ticktext": list(names),
+        "range": [-0.5, len(names) - 0.5],
         "showgrid": False,
         "fixedrange": True,
     }
@@ -189,9 +214,3 @@ def _part(row: SubgroupRates) -> str:
 
 def _percent(share: float) -> str:
     return wording.NOT_MEASURED if np.isnan(share) else f"{100 * share:.1f} %"
-
-
-def _patients(number: float) -> str:
-    if np.isnan(number):
-        return wording.NOT_MEASURED
-    return f"{number:.1f}" if number < 10 else f"{number:,.0f}"

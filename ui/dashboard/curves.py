@@ -27,11 +27,17 @@ from ui.charts import (
     vertical,
 )
 
+WIDE_ENOUGH = 0.15  # of the scale, for the words in a zone
+SHARES = np.arange(1, 100) / 100
 FALSE_ALARMS = "false alarm rate (1 − specificity)"
 
 
 def threshold_marks(
-    threshold: float, shipped: float, band: tuple[float, float]
+    threshold: float,
+    shipped: float,
+    band: tuple[float, float],
+    *,
+    named: bool = False,
 ) -> list[dict[str, Any]]:
     """Returns the shapes of the uncertain band and of both thresholds.
 
@@ -39,10 +45,16 @@ def threshold_marks(
         threshold: the one that is looked at, drawn solid.
         shipped: the model's own, drawn dotted.
         band: edges of the uncertain band around the first.
+        named: whether the band says what it is; not where lines would cross the words.
     """
     low, high = band
     shaded = {
         "type": "rect",
+        "label": {
+            "text": "no answer" if named and high - low > WIDE_ENOUGH else "",
+            "textposition": "top center",
+            "font": {"size": 11},
+        },
         "x0": low,
         "x1": high,
         "y0": 0,
@@ -60,22 +72,26 @@ def threshold_marks(
 
 
 def rates(
-    lines: CurveLines, local: LocalLines, marks: list[dict[str, Any]]
+    lines: CurveLines, local: LocalLines | None, marks: list[dict[str, Any]]
 ) -> go.Figure:
-    """Returns five rates over the threshold.
+    """Returns sensitivity and specificity over the threshold, and what depends on both.
 
     Args:
         lines: along all thresholds.
-        local: what depends on the prevalence, along the same thresholds.
+        local: what depends on the prevalence, along the same thresholds; None where
+            none is stated.
         marks: of `threshold_marks`.
     """
-    drawn = (
+    drawn = [
         ("Sensitivity", lines.sensitivity, ILL, "solid"),
         ("Specificity", lines.specificity, WELL, "solid"),
-        ("PPV", local.precision, ILL, "dash"),
-        ("NPV", local.npv, WELL, "dash"),
-        ("F1", local.f1, MODEL, "dot"),
-    )
+    ]
+    if local is not None:
+        drawn += [
+            ("PPV", local.precision, ILL, "dash"),
+            ("NPV", local.npv, WELL, "dash"),
+            ("F1", local.f1, MODEL, "dot"),
+        ]
     return figure(
         [
             line(name, lines.thresholds, values, colour, dash)
@@ -137,6 +153,25 @@ def precision_recall(
         ],
         xaxis={"title": "sensitivity (recall)", "range": UNIT},
         yaxis={"title": "precision (PPV) in these films", "range": UNIT},
+    )
+
+
+def predictive_values(point: OperatingPoint, here: float | None) -> go.Figure:
+    """Returns PPV and NPV of the threshold over the prevalence.
+
+    Args:
+        point: at the threshold.
+        here: the stated prevalence, marked; None for none.
+    """
+    at = [point.locally(prevalence=float(share)) for share in SHARES]
+    return figure(
+        [
+            line("PPV", SHARES, np.array([local.precision.value for local in at]), ILL),
+            line("NPV", SHARES, np.array([local.npv.value for local in at]), WELL),
+        ],
+        shapes=[] if here is None else [vertical(here, ILL, "solid", 2)],
+        xaxis={"title": "share of patients with pneumonia", "range": UNIT},
+        yaxis={"title": "right among these answers", "range": UNIT},
     )
 
 

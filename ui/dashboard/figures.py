@@ -17,42 +17,60 @@ SCORES = "Scores by class"
 SUBGROUPS = "Subgroups"
 ROC = "ROC"
 PRECISION_RECALL = "Precision and recall"
+PREDICTIVE = "PPV and NPV over the prevalence"
 NET_BENEFIT = "Net benefit"
 
 
-def at_threshold(source: Source, view: View, *, ink: str) -> dict[str, go.Figure]:
+def at_threshold(
+    source: Source, view: View, *, ink: str, cell: str | None = None
+) -> dict[str, go.Figure]:
     """Returns the figures that move with the threshold.
 
-    ROC, precision and recall, and net benefit are left out for films of one class.
+    ROC, precision and recall, and predictive values are left out for films of one
+    class, net benefit also where no prevalence is stated.
 
     Args:
         source: what the page is about.
         view: at the threshold.
         ink: colour of words inside a figure.
+        cell: of the matrix that was chosen; None for none.
     """
     shown, threshold = source.appraisal, view.point.threshold
-    overview, prevalence = shown.overview, view.local.prevalence
-    band = source.card.uncertain_band.around(min(max(threshold, 0.0), 1.0))
-    marks = curves.threshold_marks(threshold, shown.shipped, band)
-    local_lines = appraisal.local_lines(overview.lines, prevalence)
+    overview = shown.overview
+    here = None if view.local is None else view.local.prevalence
+    local = None if here is None else appraisal.local_lines(overview.lines, here)
+    edges = (threshold, shown.shipped, source.band(threshold))
     drawn = {
-        CONFUSION: counts.confusion(view.point, prevalence, ink=ink),
-        RATES: curves.rates(overview.lines, local_lines, marks),
-        SCORES: counts.scores(overview.histogram, marks),
+        CONFUSION: counts.matrix(view, chosen=cell, ink=ink),
+        SCORES: counts.scores(
+            overview.histogram, curves.threshold_marks(*edges, named=True)
+        ),
+        RATES: curves.rates(overview.lines, local, curves.threshold_marks(*edges)),
         SUBGROUPS: counts.subgroups(view.subgroups),
     }
-    benefit = appraisal.decision_curve(shown, prevalence=prevalence)
-    if benefit is None:
+    if not 0 < shown.prevalence < 1:
         return drawn
-    local = appraisal.at_local_prevalence(shown, threshold, prevalence)
     return {
         **drawn,
         ROC: curves.roc(overview.lines, view.point, shown.whole, shown.model_id),
         PRECISION_RECALL: curves.precision_recall(
             overview.lines, view.point, shown.whole, shown.prevalence, shown.model_id
         ),
-        NET_BENEFIT: curves.net_benefit(benefit, float(local)),
+        PREDICTIVE: curves.predictive_values(view.point, here),
+        **_net_benefit(shown, threshold, here),
     }
+
+
+def _net_benefit(
+    shown: Appraisal, threshold: float, here: float | None
+) -> dict[str, go.Figure]:
+    if here is None:
+        return {}
+    benefit = appraisal.decision_curve(shown, prevalence=here)
+    if benefit is None:
+        return {}
+    local = appraisal.at_local_prevalence(shown, threshold, here)
+    return {NET_BENEFIT: curves.net_benefit(benefit, float(local))}
 
 
 def whatever_the_threshold(source: Source, *, ink: str) -> dict[str, go.Figure]:

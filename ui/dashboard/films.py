@@ -14,25 +14,29 @@ from numpy.typing import NDArray
 
 from cxr.datasets.search import FilmIndex
 from cxr.errors import ImageError
-from cxr.evaluation.operating import OperatingPoint
+from cxr.evaluation.overview import CELLS, View
 from cxr.models.cards import Card
 from cxr.reading import scoring
 from cxr.reports import document
 from cxr.validation import tables
 from ui import heatmap, wording
+from ui.dashboard import counts
 from ui.dashboard.source import Source
 from ui.loaders import decoder_pool, model_of
 
 CHOSEN, CELL = "dashboard_chosen", "dashboard_cell"
 CELL_NAMES = {
-    "fn": "Misses",
+    "fn": "Missed",
     "fp": "False alarms",
+    "ni": "No answer, pneumonia",
+    "nw": "No answer, normal",
     "tp": "Found",
     "tn": "Right below",
 }
+SIDES = {0: "below", 1: "in the zone without an answer around", 2: "above"}
 PICTURE_EDGE = 900
 HELD = 16  # pictures in a session
-LISTED = 500
+LISTED, ROWS = 500, 5  # films in the list, and in sight at once
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,38 +53,42 @@ class Picture:
 
 
 def cell_clicked(key: str) -> None:
-    """Takes a click on the confusion matrix for the choice of films."""
-    points = st.session_state[key]["selection"]["points"]
-    cell = _custom(points)
-    st.session_state[CHOSEN] = ("cell", str(cell)) if cell else None
-    st.session_state[CELL] = str(cell) if cell else None
+    """Takes a click on the confusion matrix for the choice of films.
+
+    A choice stays until another is made: a new figure has no selection of its own.
+    """
+    if cell := _custom(st.session_state[key]["selection"]["points"]):
+        st.session_state[CHOSEN] = ("cell", str(cell))
+        st.session_state[CELL] = str(cell)
 
 
 def bin_clicked(key: str) -> None:
     """Takes a click on the scores for the choice of films."""
-    chosen = _custom(st.session_state[key]["selection"]["points"])
-    st.session_state[CHOSEN] = (
-        ("bin", int(chosen[0]), int(chosen[1])) if chosen else None
-    )
-    st.session_state[CELL] = None
+    if chosen := _custom(st.session_state[key]["selection"]["points"]):
+        st.session_state[CHOSEN] = ("bin", int(chosen[0]), int(chosen[1]))
+        st.session_state[CELL] = None
 
 
-def show_films(source: Source, point: OperatingPoint) -> None:
+def chosen_cell() -> str | None:
+    """Returns the cell of the matrix whose films are shown, if one is."""
+    chosen = st.session_state.get(CHOSEN)
+    return chosen[1] if chosen and chosen[0] == "cell" else None
+
+
+def show_films(source: Source, view: View) -> None:
     """Shows the films of the chosen cell or bin, the most wrong first."""
-    st.subheader("The films behind a number", anchor=False)
+    st.markdown("##### The films behind a number")
     st.pills(
         "Click a cell of the matrix, a bar of the scores, or choose here",
         list(CELL_NAMES),
-        format_func=lambda cell: (
-            f"{CELL_NAMES[cell]}: {getattr(point.confusion, cell):,}"
-        ),
+        format_func=lambda cell: f"{CELL_NAMES[cell]}: {counts.in_cell(view, cell):,}",
         key=CELL,
         on_change=_pill_chosen,
     )
     chosen = st.session_state.get(CHOSEN)
     if not chosen:
         return
-    rows, words = _rows(source, point.threshold, chosen)
+    rows, words = _rows(source, view, chosen)
     if not rows.size:
         st.markdown(f"No films: {words}.")
         return
@@ -88,20 +96,17 @@ def show_films(source: Source, point: OperatingPoint) -> None:
     first = f" The first {LISTED} are listed." if rows.size > LISTED else ""
     noun = "film" if rows.size == 1 else "films"
     st.markdown(f"**{rows.size:,} {noun}**: {words}, the most wrong first.{first}")
-    columns = st.grid(2, min_column_width=400, gap="medium")
-    with columns.cell():
-        number = _list(source, shown, chosen)
-        st.download_button(
-            "All of them (CSV)",
-            lambda: tables.films_csv(source.scores, rows),
-            file_name="films.csv",
-            mime="text/csv",
-            key="dashboard_films_csv",
-            icon=":material/download:",
-            on_click="ignore",
-        )
-    with columns.cell():
-        _show_picture(source, int(shown[number]))
+    number = _list(source, shown, chosen)
+    _show_picture(source, int(shown[number]))
+    st.download_button(
+        "All of them (CSV)",
+        lambda: tables.films_csv(source.scores, rows),
+        file_name="films.csv",
+        mime="text/csv",
+        key="dashboard_films_csv",
+        icon=":material/download:",
+        on_click="ignore",
+    )
 
 
 def _custom(points: list[dict[str, Any]]) -> Any:
@@ -113,16 +118,17 @@ def _pill_chosen() -> None:
     st.session_state[CHOSEN] = ("cell", cell) if cell else None
 
 
-def _rows(
-    source: Source, threshold: float, chosen: tuple
-) -> tuple[NDArray[np.int64], str]:
+def _rows(source: Source, view: View, chosen: tuple) -> tuple[NDArray[np.int64], str]:
     overview = source.appraisal.overview
     if chosen[0] == "cell":
-        cell = chosen[1]
-        kind = "pneumonia" if cell in ("fn", "tp") else "normal"
-        side = "below" if cell in ("fn", "tn") else "at or above"
-        words = f"{kind}, {side} the threshold {wording.threshold(threshold)}"
-        return overview.films_in_cell(cell, threshold), words
+        cell, band = chosen[1], (view.answers.low, view.answers.high)
+        column, of_ill = CELLS.index(cell) % 3, CELLS.index(cell) >= 3
+        kind = "pneumonia" if of_ill else "normal"
+        words = (
+            f"{kind}, {SIDES[column]} the threshold "
+            f"{wording.threshold(view.point.threshold)}"
+        )
+        return overview.films_in_cell(cell, band), words
     _, number, label = chosen
     low, high = overview.histogram.edges[number : number + 2]
     kind = "pneumonia" if label else "normal"
@@ -144,7 +150,7 @@ def _list(source: Source, rows: NDArray[np.int64], chosen: tuple) -> int:
     event = st.dataframe(
         table,
         hide_index=True,
-        height=min(38 + 35 * len(table), 430),
+        height=min(38 + 35 * len(table), 38 + 35 * ROWS),
         column_config={
             "film": st.column_config.TextColumn(width=210),
             "probability": st.column_config.NumberColumn(format="%.4f"),

@@ -18,6 +18,7 @@ from cxr.validation import local
 from cxr.validation.local import Report
 from ui import jobs, wording
 from ui.dashboard.scored_films import LocalFilms, local_reports
+from ui.dashboard.source import Source
 from ui.errors import show_errors
 from ui.people import actor
 
@@ -36,6 +37,12 @@ def bar_rows(report: Report) -> list[tuple[str, str, str]]:
         (bar.sentence, _value(bar.value), "met" if bar.passed else "not met")
         for bar in report.bars
     ]
+
+
+def show_verdict(source: Source) -> None:
+    """Shows above the figures of a local validation whether all its bars are met."""
+    if (report := source.films.report()) is not None:
+        st.markdown(f"{_verdict(report)}, at the shipped threshold")
 
 
 def show_local_validation(card: Card) -> None:
@@ -146,13 +153,9 @@ def _show_unfinished(job: Job) -> None:
 
 
 def _show_report(card: Card, name: str, report: Report) -> None:
-    failed = sum(not bar.passed for bar in report.bars)
-    verdict = VERDICTS[report.go].format(
-        failed=failed, bars=len(report.bars), are="is" if failed == 1 else "are"
-    )
     with st.container(border=True):
         st.markdown(
-            f"{verdict} · {wording.escaped(wording.file_name(report.data))} · "
+            f"{_verdict(report)} · {wording.escaped(wording.file_name(report.data))} · "
             f"{report.films:,} films, {len(report.refused):,} refused · "
             f"{report.created[:10]}"
         )
@@ -165,6 +168,13 @@ def _show_report(card: Card, name: str, report: Report) -> None:
             height="content",
             alt="What the films had to show and what they do",
         )
+        if (answered := report.evaluation.answered) is not None:
+            st.caption(
+                f"Without an answer {wording.estimate(answered.no_answer)}, of normal "
+                f"films {wording.estimate(answered.no_answer_well)}; among the others "
+                f"sensitivity {wording.estimate(answered.sensitivity)} and specificity "
+                f"{wording.estimate(answered.specificity)}."
+            )
         with st.container(horizontal=True):
             st.button(
                 "Show its figures above",
@@ -186,6 +196,13 @@ def _show_report(card: Card, name: str, report: Report) -> None:
             _show_refused(report)
         if report.left_out:
             st.caption(wording.escaped(folders.in_words(report.left_out)))
+
+
+def _verdict(report: Report) -> str:
+    failed = sum(not bar.passed for bar in report.bars)
+    return VERDICTS[report.go].format(
+        failed=failed, bars=len(report.bars), are="is" if failed == 1 else "are"
+    )
 
 
 def _show_refused(report: Report) -> None:

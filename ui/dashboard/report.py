@@ -81,7 +81,11 @@ def _facts(source: Source, view: View) -> dict[str, str]:
         f"pneumonia, {shown.whole.n_patients or shown.whole.n:,} patients",
         "Threshold": f"{wording.threshold(view.point.threshold)} (shipped: "
         f"{wording.threshold(shown.shipped)}, {card.threshold.rule})",
-        "Local prevalence": f"{100 * view.local.prevalence:.0f} %",
+        "Zone without an answer": f"{wording.threshold(view.answers.low)} to "
+        f"{wording.threshold(view.answers.high)}",
+        "Local prevalence": wording.percent(view.local.prevalence)
+        if view.local
+        else "not stated",
     }
     if caution := source.films.caution():
         facts["Note"] = caution

@@ -1,22 +1,18 @@
 """The sections of the Dashboard page, from the threshold to the shortcut audit."""
 
-import math
-
 import plotly.graph_objects as go
 import streamlit as st
 
 from cxr.config import settings
 from cxr.datasets.shortcuts import ShortcutAudit
-from cxr.evaluation.estimates import Estimate
 from cxr.evaluation.overview import View
 from cxr.governance import stored_points
 from cxr.models.cards import Card
 from cxr.validation import tables
-from cxr.validation.appraisal import Appraisal
 from ui import wording
 from ui.charts import ink
-from ui.dashboard import checks, figures, report
-from ui.dashboard.films import bin_clicked, cell_clicked, show_films
+from ui.dashboard import checks, figures, local, report, tiles
+from ui.dashboard.films import bin_clicked, cell_clicked, chosen_cell, show_films
 from ui.dashboard.layout import FORMATS, plot, two_columns
 from ui.dashboard.scored_films import SplitFilms
 from ui.dashboard.source import Source, appraisal_of
@@ -28,7 +24,14 @@ from ui.dashboard.targets import (
 )
 from ui.errors import show_errors
 
-PAIRED = (figures.ROC, figures.PRECISION_RECALL, figures.SCORES, figures.NET_BENEFIT)
+PAIRED = (
+    *(figures.RATES, figures.PREDICTIVE, figures.ROC),
+    *(figures.PRECISION_RECALL, figures.NET_BENEFIT),
+)
+MISSING = {
+    figures.NET_BENEFIT: "These films are of one class, or no prevalence is stated."
+}
+ONE_CLASS = "These films are of one class."
 
 
 @st.fragment
@@ -37,20 +40,20 @@ def show_threshold(source: Source) -> None:
     with show_errors():
         threshold, prevalence = choose(source)
         targets = st.container()
-        view = source.appraisal.overview.at(threshold, prevalence=prevalence)
+        view = source.view(threshold, prevalence)
         if words := source.films.caution():
             st.info(words, icon=":material/info:")
-        _show_tiles(source.appraisal, view)
+        local.show_verdict(source)
+        tiles.show_tiles(source, view)
         with st.container(horizontal=True, vertical_alignment="center"):
             offer_to_store(source, view.point)
             _show_downloads(source, view)
         stored = stored_points.points(settings().records_dir, source.card)
         show_stored(stored)
-        drawn = figures.at_threshold(source, view, ink=ink())
-        _show_matrix_and_rates(drawn)
+        drawn = figures.at_threshold(source, view, ink=ink(), cell=chosen_cell())
+        _show_matrix_and_films(source, view, drawn)
         other_films = _show_pairs(drawn, alone=len(_other_splits(source)) < 2)
         _show_table(source, view)
-        show_films(source, view.point)
         # Both need other films, which may have to be read first: the rest goes ahead.
         with targets:
             show_targets(source, prevalence, stored)
@@ -118,57 +121,13 @@ def _on_the_same_films(audit: ShortcutAudit, card: Card) -> str:
     )
 
 
-def _show_tiles(shown: Appraisal, view: View) -> None:
-    whole, local = shown.whole, view.local
-    shipped = whole.locally(prevalence=local.prevalence)
-    tiles: dict[str, tuple[Estimate, Estimate | None]] = {
-        "Sensitivity": (view.point.sensitivity, whole.sensitivity),
-        "Specificity": (view.point.specificity, whole.specificity),
-        "PPV here": (local.precision, shipped.precision),
-        "NPV here": (local.npv, shipped.npv),
-        "AUC": (whole.auc, None),
-        "Calibration error": (whole.ece, None),
-    }
-    grid = st.grid(6, min_column_width=140, border=True, gap="small")
-    for label, (value, before) in tiles.items():
-        with grid.cell():
-            st.metric(
-                label,
-                wording.figure(value),
-                _change(value, before),
-                delta_color="off",
-                delta_arrow="off",
-            )
-            st.caption(f"{wording.INTERVAL} {wording.interval(value)}")
-    misses, alarms = (
-        wording.count(e) for e in (local.misses_per_1000, local.false_alarms_per_1000)
-    )
-    st.markdown(
-        f"Of 1,000 patients here, {100 * local.prevalence:.0f} % of them ill: "
-        f"**{misses}** misses and **{alarms}** false alarms at threshold "
-        f"**{wording.threshold(view.point.threshold)}**."
-    )
-    patients = f" of {whole.n_patients:,} patients" if whole.n_patients else ""
-    st.caption(
-        f"Measured on {whole.n:,} {shown.films}{patients}, {whole.n_positive:,} with "
-        "pneumonia. Tags: change against the shipped threshold. PPV and NPV are at "
-        "the local prevalence; AUC and calibration error depend on no threshold."
-    )
-
-
-def _change(value: Estimate, before: Estimate | None) -> str | None:
-    if before is None:
-        return None
-    difference = value.value - before.value
-    if math.isnan(difference):
-        return wording.NOT_MEASURED
-    return f"{difference:+.3f}"
-
-
-def _show_matrix_and_rates(drawn: dict[str, go.Figure]) -> None:
+def _show_matrix_and_films(
+    source: Source, view: View, drawn: dict[str, go.Figure]
+) -> None:
+    """Shows what can be clicked on the left, the films behind it on the right."""
     grid = two_columns()
     with grid.cell():
-        st.markdown("##### Confusion matrix")
+        st.markdown("##### Answers")
         key = "dashboard_matrix"
         plot(
             key,
@@ -176,14 +135,25 @@ def _show_matrix_and_rates(drawn: dict[str, go.Figure]) -> None:
             on_select=lambda: cell_clicked(key),
             selection_mode="points",
         )
-        st.caption("Click a cell to see its films below. Hatched cells are errors.")
-    with grid.cell():
-        st.markdown("##### Rates over the threshold")
-        plot("rates", drawn[figures.RATES])
         st.caption(
-            "Solid amber line: your threshold; dotted: shipped; violet: uncertain "
-            "band. PPV, NPV and F1 at the local prevalence."
+            f"No answer is given from {wording.threshold(view.answers.low)} to below "
+            f"{wording.threshold(view.answers.high)}. Hatched cells are errors. Click "
+            "a cell or a bar to see its films."
         )
+        st.markdown(f"##### {figures.SCORES}")
+        bars = "dashboard_scores_chart"
+        plot(
+            bars,
+            drawn[figures.SCORES],
+            on_select=lambda: bin_clicked(bars),
+            selection_mode="points",
+        )
+        st.caption(
+            "Solid amber line: your threshold; dotted: shipped; violet: the zone "
+            "without an answer."
+        )
+    with grid.cell():
+        show_films(source, view)
 
 
 def _show_pairs(
@@ -199,19 +169,11 @@ def _show_pairs(
     for title in PAIRED:
         with grid.cell():
             st.markdown(f"##### {title}")
-            if title not in drawn:
-                st.caption(f"{wording.NOT_MEASURED} These films are of one class.")
-            elif title == figures.SCORES:
-                key = "dashboard_scores_chart"
-                plot(
-                    key,
-                    drawn[title],
-                    on_select=lambda key=key: bin_clicked(key),
-                    selection_mode="points",
-                )
-                st.caption("Click a bar to see its films below.")
-            else:
+            if title in drawn:
                 plot(title.split()[0].lower(), drawn[title])
+            else:
+                missing = MISSING.get(title, ONE_CLASS)
+                st.caption(f"{wording.NOT_MEASURED} {missing}")
     with grid.cell():
         st.markdown("##### Subgroups")
         plot("subgroups", drawn[figures.SUBGROUPS])
@@ -220,10 +182,12 @@ def _show_pairs(
 
 def _show_other_films(source: Source, view: View) -> None:
     st.markdown("##### The same threshold on other films")
-    points = {source.appraisal.films: (source.appraisal, view.point)}
+    points = {source.appraisal.films: (source.appraisal, view)}
     for split in _other_splits(source):
         other = appraisal_of(source.card, SplitFilms(card=source.card, split=split))
-        points[other.films] = (other, other.overview.curve.at(view.point.threshold))
+        band = (view.answers.low, view.answers.high)
+        there = other.overview.at(view.point.threshold, band=band)
+        points[other.films] = (other, there)
     rows = tables.side_by_side(points)
     st.dataframe(
         [
@@ -235,7 +199,10 @@ def _show_other_films(source: Source, view: View) -> None:
         ],
         hide_index=True,
         height="content",
-        column_config={name: st.column_config.TextColumn(width=134) for name in points},
+        column_config={
+            "metric": st.column_config.TextColumn(width=190),
+            **{name: st.column_config.TextColumn(width=134) for name in points},
+        },
     )
     apart = [row.metric for row in rows if row.apart]
     overlap = (

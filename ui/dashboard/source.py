@@ -12,10 +12,11 @@ from streamlit.elements.lib.grid_container import GridContainer
 
 from cxr.config import settings
 from cxr.errors import CxrError, ModelError
+from cxr.evaluation.overview import View
 from cxr.evaluation.scores import Scores
 from cxr.models import registry
 from cxr.models.cards import Card
-from cxr.validation.appraisal import Appraisal, Wishes, appraise, thresholds_for
+from cxr.validation.appraisal import Appraisal, Target, Wishes, appraise, targets_for
 from ui.dashboard import checks
 from ui.dashboard.scored_films import (
     VALIDATION,
@@ -48,6 +49,21 @@ class Source:
     appraisal: Appraisal
     other: str
     splits: tuple[str, ...]
+
+    def band(self, threshold: float) -> tuple[float, float]:
+        """Returns the edges of the zone without an answer around a threshold."""
+        return self.card.uncertain_band.around(min(max(threshold, 0.0), 1.0))
+
+    def view(self, threshold: float, prevalence: float | None) -> View:
+        """Returns what a threshold does to the films, with its zone, and here.
+
+        Args:
+            threshold: the one that is looked at.
+            prevalence: of pneumonia among the reader's patients; None if not stated.
+        """
+        return self.appraisal.overview.at(
+            threshold, band=self.band(threshold), prevalence=prevalence
+        )
 
 
 def choose_source() -> Source:
@@ -118,13 +134,16 @@ def appraisal_of(card: Card, films: ScoredFilms) -> Appraisal:
     return _appraisal(scores, card, pixels, _stamp(card, films), words, check)
 
 
-def targets_of(card: Card, wishes: Wishes, prevalence: float) -> dict[str, float]:
+def targets_of(
+    card: Card, wishes: Wishes, prevalence: float | None
+) -> tuple[Target, ...]:
     """Returns the threshold of each wish, from the model's validation films.
 
     Args:
         card: of the model.
         wishes: the targets that are asked for.
-        prevalence: of pneumonia, for the target of least cost.
+        prevalence: of pneumonia among the reader's patients; None leaves out the
+            targets that need it.
 
     Raises:
         ModelError: the model has no such scores.
@@ -166,9 +185,9 @@ def _targets(
     _wishes: Wishes,
     stamp: str,
     asked: tuple[float, ...],
-    prevalence: float,
-) -> dict[str, float]:
-    return thresholds_for(_scores, _wishes, prevalence=prevalence)
+    prevalence: float | None,
+) -> tuple[Target, ...]:
+    return targets_for(_scores, _wishes, prevalence=prevalence)
 
 
 def _stamp(card: Card, films: ScoredFilms) -> str:

@@ -14,14 +14,14 @@ from cxr.errors import CxrError
 from cxr.evaluation.operating import OperatingPoint
 from cxr.governance import stored_points
 from cxr.governance.stored_points import StoredPoint
-from cxr.validation.appraisal import Wishes
-from ui import thresholds, wording
+from cxr.validation.appraisal import Target, Wishes
+from ui import prevalence, thresholds, wording
 from ui.charts import theme_colour
 from ui.dashboard.scored_films import VALIDATION
 from ui.dashboard.source import Source, targets_of
 from ui.people import actor
 
-LEAST_ILL, MOST_ILL = 0.01, 0.99
+NOT_MET = "not met on these films"
 POPOVER = 360  # pixels: as wide as there is room beside the menu of a narrow page
 # For each wish its words, the lowest and highest, the step and the decimals.
 WISHES = {
@@ -50,8 +50,8 @@ div:has(> .st-key-dashboard_controls) {
 </style>"""
 
 
-def choose(source: Source) -> tuple[float, float]:
-    """Shows both sliders; returns threshold and local prevalence."""
+def choose(source: Source) -> tuple[float, float | None]:
+    """Shows threshold and prevalence; returns both, the second None until stated."""
     st.html(
         STICKY
         % tuple(theme_colour(name) for name in ("backgroundColor", "borderColor"))
@@ -65,51 +65,53 @@ def choose(source: Source) -> tuple[float, float]:
             note="Moving it changes this page and nothing else.",
             place=grid,
         )
-        prevalence = grid.slider(
-            "Local prevalence",
-            LEAST_ILL,
-            MOST_ILL,
-            _rounded(source.appraisal.prevalence),
-            0.01,
-            format="percent",
-            key=f"dashboard_prevalence_{source.card.model_id}",
-            persist_state="session",
-            help="The share of your patients who have pneumonia. It starts at the "
-            "share among these films. PPV, NPV, F1 over the threshold, patients per "
-            "1,000 and net benefit follow it.",
-        )
-    return threshold, prevalence
+        with grid.cell():
+            prevalence.ask("Patients with pneumonia here, of 100")
+    return threshold, prevalence.stated()
 
 
 def show_targets(
-    source: Source, prevalence: float, stored: Sequence[StoredPoint]
+    source: Source, here: float | None, stored: Sequence[StoredPoint]
 ) -> None:
     """Shows the thresholds that wishes lead to, and the newest stored, as buttons.
 
     Args:
         source: what the page shows.
-        prevalence: of pneumonia among the reader's patients.
+        here: prevalence of pneumonia among the reader's patients; None if not stated.
         stored: the operating points that were stored for the model.
     """
     card = source.card
-    now = thresholds.threshold(card, thresholds.DASHBOARD)
+    offered = {"Shipped": card.threshold.value}
+    if stored:
+        offered["Stored"] = stored[0].threshold
     with st.container(horizontal=True, gap="small", vertical_alignment="center"):
-        offered = {"Shipped": card.threshold.value}
-        if stored:
-            offered["Stored"] = stored[0].threshold
+        for name, value in offered.items():
+            _show_target(source, name, value, name)
         if VALIDATION in source.splits:
-            offered |= targets_of(card, wishes(), prevalence)
+            for target in targets_of(card, wishes(), here):
+                _show_target(
+                    source, target.name, target.threshold, _words(source, target)
+                )
         else:
             st.caption("No validation films to choose a target on.")
-        for name, value in offered.items():
-            st.button(
-                f"{name}: {wording.threshold(value)}",
-                key=f"dashboard_target_{name.split(' ')[0]}_{len(name)}",
-                type="secondary" if value != now else "primary",
-                on_click=thresholds.set_threshold,
-                args=(card, thresholds.DASHBOARD, value),
-            )
         _wishes()
+
+
+def _show_target(source: Source, name: str, value: float, words: str) -> None:
+    now = thresholds.threshold(source.card, thresholds.DASHBOARD)
+    st.button(
+        f"{words}: {wording.threshold(value)}",
+        key=f"dashboard_target_{name.split(' ')[0]}_{len(name)}",
+        type="secondary" if value != now else "primary",
+        on_click=thresholds.set_threshold,
+        args=(source.card, thresholds.DASHBOARD, value),
+    )
+
+
+def _words(source: Source, target: Target) -> str:
+    """Returns the wish, and whether the films that are shown bear it out."""
+    point = source.appraisal.overview.curve.at(target.threshold)
+    return target.name if target.is_met(point) else f"{target.name}, {NOT_MET}"
 
 
 def offer_to_store(source: Source, point: OperatingPoint) -> None:
@@ -184,7 +186,9 @@ def _wishes() -> None:
     ):
         st.caption(
             "Thresholds for these targets are chosen on the model's validation films, "
-            "whichever films the page shows."
+            "whichever films the page shows. A target is met where the lower limit of "
+            "the 95 % interval on the films that are shown reaches it. Misses and "
+            "costs need a stated prevalence."
         )
         for name, (label, low, high, step, digits) in WISHES.items():
             st.number_input(
@@ -224,7 +228,3 @@ def _store(source: Source, point: OperatingPoint) -> None:
         f"Operating point {wording.threshold(stored.threshold)} stored for "
         f"{stored.model_id}."
     )
-
-
-def _rounded(share: float) -> float:
-    return min(max(round(share, 2), LEAST_ILL), MOST_ILL)
