@@ -157,8 +157,9 @@ def prepared(stored: Scores) -> Overview:
 def move(seen: Overview, threshold: float) -> float:
     """Returns the seconds that one move of the threshold takes."""
     started = time.perf_counter()
-    seen.at(float(threshold), prevalence=PREVALENCE)
-    seen.films_in_cell("fn", float(threshold))
+    band = (float(threshold) / 2, (1 + float(threshold)) / 2)
+    seen.at(float(threshold), band=band, prevalence=PREVALENCE)
+    seen.films_in_cell("fn", band)
     return time.perf_counter() - started
 
 

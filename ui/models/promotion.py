@@ -89,8 +89,8 @@ def _ask_reason(report: GateReport) -> str:
         return ""
     names = ", ".join(gate.name.lower() for gate in report.worse)
     st.warning(
-        f"It is worse than the model that serves, or these films can't rule it out: "
-        f"{escaped(names)}. It is promoted only with a reason.",
+        f"It is worse than the model that serves, or these films can't rule it out. "
+        f"Not passed: {escaped(names)}. It is promoted only with a reason.",
         icon=":material/edit_note:",
     )
     return st.text_area(
