@@ -30,8 +30,8 @@ from cxr.evaluation.inputs import (
     finite,
     labels_and_scores,
     patient_codes,
-    require_both_classes,
 )
+from cxr.evaluation.kinds import Kind, kind
 
 FEWEST = 100  # films below which nothing is proposed
 WIDEST_SHARE = 0.35  # of an interval by which a share counts as known
@@ -44,9 +44,7 @@ DRAWS, HOME_DRAWS = 200, 60  # of the bootstraps
 UNLIKELY = 60.0
 
 SHIFT_SPREAD, SCALE_SPREAD = 2.0, 0.25  # of the pull: logits, and log of the scale
-WIDE_TAIL = 0.02  # share of a wide density, so that no film decides alone
 
-_STEP = 0.05  # of the densities, in logits
 _SHIFTS = np.arange(-4.0, 8.01, 0.2)
 _SCALES = np.exp(np.arange(-0.8, 0.41, 0.1))
 
@@ -56,21 +54,6 @@ FEW, SHARE, FAR, CONTRADICTED = (
     "too-far",
     "films-contradict",
 )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Kind:
-    """How a model's logits lie in one kind of place, on films it was not trained on.
-
-    Attributes:
-        at: logits, evenly spaced, `float64`, shape `(m,)`.
-        normal: density of the films without pneumonia there, shape `(m,)`.
-        ill: density of those with it, likewise.
-    """
-
-    at: Floats
-    normal: Floats
-    ill: Floats
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,24 +151,6 @@ def _deviation(hit: Mask, trial: Mask, codes: Integers) -> float:
     return (estimate.high - estimate.low) / (2 * Z95)
 
 
-def kind(y_true: ArrayLike, logits: ArrayLike) -> Kind:
-    """Returns the densities of both classes among labelled films.
-
-    Args:
-        y_true: 0 or 1, shape `(n,)`.
-        logits: finite, shape `(n,)`.
-
-    Raises:
-        ValueError: shapes differ or a class has no film.
-    """
-    labels, values = labels_and_scores(y_true, logits)
-    require_both_classes(labels)
-    margin = 10 * values.std()
-    at = np.arange(values.min() - margin, values.max() + margin, _STEP)
-    normal, ill = (_density(values[labels == label], at) for label in (0, 1))
-    return Kind(at=at, normal=normal, ill=ill)
-
-
 def fit(
     home: Reference,
     logits: ArrayLike,
@@ -274,14 +239,6 @@ def _doubts(
         CONTRADICTED: fit_p < LEAST_FIT,
     }
     return tuple(code for code, holds in doubts.items() if holds)
-
-
-def _density(values: Floats, at: Floats) -> Floats:
-    from scipy import stats  # half a second, which a prediction must not wait for
-
-    kernel = stats.gaussian_kde(values)(at)
-    wide = stats.t(df=3, loc=np.median(values), scale=2 * values.std()).pdf(at)
-    return np.asarray((1 - WIDE_TAIL) * kernel + WIDE_TAIL * wide)
 
 
 def _draws(codes: Integers, seed: int, draws: int = DRAWS) -> NDArray[np.float32]:

@@ -6,8 +6,8 @@ its `card.json` here; a test compares the pins with the folder `models/`.
 """
 
 CARD_SHA256 = {
-    "b0-2026-11-23-3": (
-        "f1967bfb3ccf6ff81e4ac4ac688f9076dba0edec326f4f4bc230103a0f1dc18c"
+    "b0-2026-11-27-1": (
+        "d4f61893f043ebd83a92322723976262416c7de3c66e851599e107f2ba83489d"
     ),
     "baseline-2026-11-23-1": (
         "01cf6028d8d0a1bd22ac2cc029f3e5984956b6defbfccdb6c2d4eab8e97441fc"

@@ -16,7 +16,7 @@ import numpy as np
 from cxr import data_folder
 from cxr.datasets import search
 from cxr.errors import CxrError, DatasetError, ImageError
-from cxr.evaluation import alignment
+from cxr.evaluation import alignment, kinds
 from cxr.evaluation.alignment import Fit, Reference
 from cxr.evaluation.calibration import logit
 from cxr.evaluation.estimates import Estimate
@@ -178,7 +178,7 @@ def reference(models_dir: Path, card: Card, splits: Sequence[str] = HOME) -> Ref
     ]
     if {label for t in elsewhere for label in t.labels.tolist()} != {0, 1}:
         return home  # Films of one class say nothing of how the other scores.
-    return replace(home, others=(alignment.kind(*_labels_and_logits(card, elsewhere)),))
+    return replace(home, others=(kinds.kind(*_labels_and_logits(card, elsewhere)),))
 
 
 def _labels_and_logits(card: Card, tables: Sequence[Scores]) -> tuple[Integers, Floats]:

@@ -113,6 +113,14 @@ class TestSettle:
         ]
         with pytest.raises(DatasetError, match="is left for the validation films"):
             deal(films, rows)
+        # Patients of another place do not stand in for those of home.
+        away = [
+            replace(f, name=f"A/{f.name}", patient_id=f"A{f.patient_id}", place="A")
+            for f in films
+        ]
+        away = [replace(f, sha256=f"a{f.sha256[1:]}") for f in away]
+        with pytest.raises(DatasetError, match="is left for the validation films"):
+            deal([*films, *away], rows)
 
 
 @pytest.mark.parametrize("seed", range(150))

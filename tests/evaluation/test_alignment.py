@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from cxr.evaluation import alignment
+from cxr.evaluation import alignment, kinds
 from cxr.evaluation.alignment import CONTRADICTED, FAR, FEW, SHARE
 
 THRESHOLD = -1.5
@@ -133,7 +133,7 @@ class TestKinds:
     @pytest.fixture
     def both(self, home):
         labels, logits = self.elsewhere(np.random.default_rng(11), 900, 0.4)
-        return replace(home, others=(alignment.kind(labels, logits),))
+        return replace(home, others=(kinds.kind(labels, logits),))
 
     @staticmethod
     def elsewhere(rng, n, ill):
