@@ -49,7 +49,10 @@ def held_out(model_dir: Path) -> set[str]:
     splits = defaultdict(set)
     with (model_dir / "split.csv").open(encoding="utf-8") as file:
         for row in csv.DictReader(file):
-            label = folders.CLASSES.index(Path(row["film"]).parent.name)
+            name = Path(row["film"]).parent.name
+            if name not in folders.CLASSES:
+                continue  # a film of another place
+            label = folders.CLASSES.index(name)
             patient = folders.patient_of(Path(row["film"]).name, label)
             splits[patient].add(row["split"])
     return {patient for patient, parts in splits.items() if parts == {"test"}}
