@@ -99,7 +99,7 @@ def _measured(source: Source, view: View) -> str:
 
 
 def _change(value: Estimate, before: Estimate | None) -> str | None:
-    if before is None:
+    if before is None or before == value:
         return None
     difference = value.value - before.value
     if math.isnan(difference):
