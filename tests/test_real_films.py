@@ -135,8 +135,7 @@ def test_originals_and_their_reduced_copies_get_one_answer(
     arguments = ["--data", str(tmp_path / "data"), "--originals", str(folders[1])]
     code = main(["robustness", *arguments, "--suite", "twins", "--json"])
     twins = json.loads(capsys.readouterr().out)["twins"]
-    # The log holds what this model does to them: neither a better nor a worse figure may
-    # go unnoticed.
+    # The log holds what this model does to them; no other figure may go unnoticed.
     log = json.loads((ROOT / "docs" / "experiments" / "consistent.json").read_text())
     kept = log["report"]["twins"]
     assert log["model_id"] == model.card.model_id
