@@ -64,10 +64,10 @@ def test_a_signed_threshold_is_offered_in_classify(site, tmp_path, monkeypatch):
     ):
         monkeypatch.setattr(fitting, name, value)
     at = find(site)
-    at.text_area(key="site_reason").set_value("short").run()
+    at.text_area(key="site_reason").set_value("short")
     at.button(key="site_sign").click().run()
     assert "Give a reason" in words(at)
-    at.text_area(key="site_reason").set_value("films of November, seen by two").run()
+    at.text_area(key="site_reason").set_value("films of November, seen by two")
     at.button(key="site_sign").click().run()
     assert "is this site's operating point" in words(at)
     card = registry.read_card(tmp_path / "models", "tiny-1")

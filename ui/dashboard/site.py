@@ -195,15 +195,20 @@ def _show_signature(card: Card, found: Alignment) -> None:
             f"Classify then offers **{wording.threshold(found.threshold.value)}** as "
             "this site's operating point, with your name and reason."
         )
-        st.text_area(
-            "Reason",
-            key="site_reason",
-            max_chars=stored_points.LONGEST_REASON,
-            placeholder="Which films, who has looked at this",
-        )
-        st.button(
-            "Sign", key="site_sign", type="primary", on_click=_sign, args=(card, found)
-        )
+        with st.form("site_signature", border=False):
+            st.text_area(
+                "Reason",
+                key="site_reason",
+                max_chars=stored_points.LONGEST_REASON,
+                placeholder="Which films, who has looked at this",
+            )
+            st.form_submit_button(
+                "Sign",
+                key="site_sign",
+                type="primary",
+                on_click=_sign,
+                args=(card, found),
+            )
         if refused := st.session_state.pop("site_sign_refused", ""):
             st.warning(refused, icon=":material/edit_note:")
 
