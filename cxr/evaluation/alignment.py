@@ -37,6 +37,9 @@ FEWEST = 100  # films below which nothing is proposed
 WIDEST_SHARE = 0.35  # of an interval by which a share counts as known
 FURTHEST = 3.0  # logits that a threshold may move
 LEAST_FIT = 0.01  # p of the test of the films against the fit
+# Share of the films by which their distribution and the fit must differ besides: among
+# many films a test sees what no threshold would notice.
+LEAST_DISTANCE = 0.1
 LOWEST_SHARE, HIGHEST_SHARE = 0.005, 0.995
 DRAWS, HOME_DRAWS = 200, 60  # of the bootstraps
 # Log odds against the best point from which on a point is left out of the draws: other
@@ -181,7 +184,7 @@ def fit(
     thresholds = posteriors @ (grid.shift + grid.scale * threshold)
     found = 1 / (1 + np.exp(-(posteriors @ np.log(grid.share / (1 - grid.share)))))
     likeliest = grid.at(posteriors[0].argmax())
-    fit_p = _agreement(home.kinds[int(likeliest.kind)], values, likeliest)
+    fit_p, distance = _agreement(home.kinds[int(likeliest.kind)], values, likeliest)
     estimates = _place(thresholds, home.spread), _share(found, home)
     return Fit(
         threshold=estimates[0],
@@ -192,7 +195,12 @@ def fit(
         patients=int(codes.max()) + 1,
         fit_p=fit_p,
         kind=int(np.bincount(grid.kind, posteriors[0]).argmax()),
-        doubts=_doubts(values.size, *estimates, threshold, fit_p),
+        doubts=_doubts(
+            values.size,
+            *estimates,
+            threshold,
+            contradicted=fit_p < LEAST_FIT and distance > LEAST_DISTANCE,
+        ),
     )
 
 
@@ -229,14 +237,19 @@ def labelled_place(
 
 
 def _doubts(
-    films: int, moved: Estimate, share: Estimate, threshold: float, fit_p: float
+    films: int,
+    moved: Estimate,
+    share: Estimate,
+    threshold: float,
+    *,
+    contradicted: bool,
 ) -> tuple[str, ...]:
     reach = max(abs(moved.low - threshold), abs(moved.high - threshold))
     doubts = {
         FEW: films < FEWEST,
         SHARE: share.high - share.low > WIDEST_SHARE,
         FAR: reach > FURTHEST,
-        CONTRADICTED: fit_p < LEAST_FIT,
+        CONTRADICTED: contradicted,
     }
     return tuple(code for code, holds in doubts.items() if holds)
 
@@ -393,8 +406,8 @@ def _place(draws: Floats, spread: float) -> Estimate:
     )
 
 
-def _agreement(known: Kind, values: Floats, fitted: _Grid) -> float:
-    """Returns the p of Kolmogorov's test of the films against the fitted mixture.
+def _agreement(known: Kind, values: Floats, fitted: _Grid) -> tuple[float, float]:
+    """Returns p and distance of Kolmogorov's test of the films against the fit.
 
     Fitted to the same films, the test is lenient: what it refuses is far off.
     """
@@ -407,4 +420,5 @@ def _agreement(known: Kind, values: Floats, fitted: _Grid) -> float:
     def cdf(x: Floats) -> Floats:
         return np.asarray(np.interp((x - fitted.shift) / fitted.scale, known.at, below))
 
-    return float(stats.kstest(values, cdf).pvalue)
+    test = stats.kstest(values, cdf)
+    return float(test.pvalue), float(test.statistic)

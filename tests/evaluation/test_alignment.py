@@ -178,6 +178,14 @@ class TestDoubts:
         found = alignment.fit(home, logits, threshold=THRESHOLD)
         assert CONTRADICTED in found.doubts
 
+    def test_what_only_a_test_of_many_films_sees_is_no_contradiction(self, home):
+        logits = site(1, n=4000, ill=0.2)
+        bent = np.where(logits < -4, logits - 0.4, logits)
+        found = alignment.fit(home, bent, threshold=THRESHOLD)
+        assert found.fit_p < alignment.LEAST_FIT
+        assert CONTRADICTED not in found.doubts
+        assert found.threshold.value == pytest.approx(THRESHOLD, abs=0.4)
+
     def test_a_share_that_the_scores_cannot_tell(self):
         rng = np.random.default_rng(4)
         labels = np.repeat([0, 1], 400)
