@@ -16,6 +16,7 @@ from pathlib import Path
 
 from cxr import data_folder, names
 from cxr.datasets import manifests
+from cxr.datasets.patients import Patients
 from cxr.datasets.words import CLASSES, label_of, split_of
 from cxr.errors import DatasetError
 from cxr.films import kinds
@@ -258,22 +259,10 @@ def join_copies(films: Sequence[LabelledFilm]) -> list[LabelledFilm]:
     A film without a hash counts as no copy of another. Of a patient of home and one of
     another place the one of home stays.
     """
-    root: dict[str, str] = {film.patient_id: film.patient_id for film in films}
-    home = {film.patient_id for film in films if not film.place}
-
-    def find(patient: str) -> str:
-        while root[patient] != patient:
-            patient = root[patient]
-        return patient
-
-    first: dict[str, str] = {}
+    whose = Patients({film.patient_id for film in films if not film.place})
     for film in films:
-        if film.sha256:
-            other = first.setdefault(film.sha256, film.patient_id)
-            both = (find(other), find(film.patient_id))
-            low, high = sorted(both, key=lambda patient: (patient not in home, patient))
-            root[high] = low
-    return [_joined(film, find(film.patient_id)) for film in films]
+        whose.note(film.sha256, film.patient_id)
+    return [_joined(film, whose.find(film.patient_id)) for film in films]
 
 
 def _joined(film: LabelledFilm, patient: str) -> LabelledFilm:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from cxr import names
 from cxr.datasets import folders
 from cxr.datasets.folders import LabelledFilm
+from cxr.datasets.patients import Patients
 
 # The stricter first: what may least be tested on.
 STRICTEST = ("train", "validation", "calibration", "test")
@@ -93,7 +94,7 @@ def settle(films: Sequence[LabelledFilm], earlier: Sequence[EarlierFilm]) -> Set
             alone.
         earlier: the films behind the model that is gone on from.
     """
-    whose = _Patients()
+    whose = Patients()
     for film in films:
         whose.join(film.patient_id, film.given_patient)
         whose.note(film.sha256, film.patient_id)
@@ -119,26 +120,3 @@ def settle(films: Sequence[LabelledFilm], earlier: Sequence[EarlierFilm]) -> Set
 def _rank(split: str) -> int:
     # A split of another name may have been learned from.
     return STRICTEST.index(split) if split in STRICTEST else 0
-
-
-class _Patients:
-    """Which patients are or may be the same one: those with a film in common."""
-
-    def __init__(self) -> None:
-        self._root: dict[str, str] = {}
-        self._first: dict[str, str] = {}
-
-    def find(self, patient: str) -> str:
-        self._root.setdefault(patient, patient)
-        while self._root[patient] != patient:
-            self._root[patient] = self._root[self._root[patient]]
-            patient = self._root[patient]
-        return patient
-
-    def join(self, one: str, other: str) -> None:
-        low, high = sorted((self.find(one), self.find(other)))
-        self._root[high] = low
-
-    def note(self, sha256: str, patient: str) -> None:
-        if sha256:
-            self.join(self._first.setdefault(sha256, patient), patient)

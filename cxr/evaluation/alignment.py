@@ -296,7 +296,7 @@ def _posteriors(
     Weights have the shape `(draws, points)`; those of a draw have a sum of 1.
     """
     axes = np.arange(len(home.kinds)), _SHIFTS, _SCALES, _shares(*share)
-    places = np.stack(np.meshgrid(*map(_numbers, axes), indexing="ij")).reshape(4, -1)
+    places = np.indices([axis.size for axis in axes]).reshape(len(axes), -1)
     grid = _Grid(
         **{
             name: axis[place]
@@ -324,10 +324,6 @@ def _posteriors(
     )
     likely = np.exp(totals - totals.max(axis=1, keepdims=True))
     return grid.at(kept), likely / likely.sum(axis=1, keepdims=True)
-
-
-def _numbers(axis: NDArray[np.generic]) -> Integers:
-    return np.arange(axis.size)
 
 
 def _densities(

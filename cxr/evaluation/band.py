@@ -108,12 +108,7 @@ def choose_band(
     patients = patient_codes(groups, labels.size)
     if patients is None:
         patients = np.arange(labels.size)
-    rows = np.arange(labels.size)
-    weights = np.ones(labels.size)
-    if shifted is not None:
-        weights = _weights(shifted.rows, labels.size)
-        rows = np.concatenate([rows, shifted.rows])
-        scores = np.concatenate([scores, shifted.logits])
+    rows, scores, weights = _together(scores, shifted)
     ill, well, patients = labels[rows] == 1, labels[rows] == 0, patients[rows]
     low = _lower_edge(scores[ill], weights[ill], patients[ill], missed, TAIL_ILL)
     high = _lower_edge(-scores[well], weights[well], patients[well], alarms, TAIL_WELL)
@@ -155,11 +150,7 @@ def drawn_in(
         ValueError: an array is not of this kind.
     """
     labels, scores = labels_and_scores(y_true, logits)
-    weights, rows = np.ones(labels.size), np.arange(labels.size)
-    if shifted is not None:
-        weights = _weights(shifted.rows, labels.size)
-        rows = np.concatenate([rows, shifted.rows])
-        scores = np.concatenate([scores, shifted.logits])
+    rows, scores, weights = _together(scores, shifted)
     ill, (low, high) = labels[rows] == 1, edges
     low = min(threshold, _drawn(low, high, scores[~ill], weights[~ill], most))
     high = -min(-threshold, _drawn(-high, -low, -scores[ill], weights[ill], most))
@@ -178,6 +169,20 @@ def _drawn(
         return low
     # Just above the first film that is too many, and those that score alike.
     return float(np.nextafter(down[too_many[0]], np.inf))
+
+
+def _together(
+    scores: Floats, shifted: Shifted | None
+) -> tuple[Integers, Floats, Floats]:
+    """Returns row, score and weight of the films as they are, then of the shifted."""
+    rows = np.arange(scores.size)
+    if shifted is None:
+        return rows, scores, np.ones(scores.size)
+    return (
+        np.concatenate([rows, shifted.rows]),
+        np.concatenate([scores, shifted.logits]),
+        _weights(shifted.rows, scores.size),
+    )
 
 
 def _weights(rows: Integers, n_films: int) -> Floats:

@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from cxr.errors import CxrError, ModelError
-from cxr.governance import gates, trust
+from cxr.governance import gates, reasons, trust
 from cxr.governance.gates import Gate, GateReport
-from cxr.governance.stored_points import LONGEST_REASON, SHORTEST_REASON
 from cxr.models import inference, registry, soundness
 from cxr.models.cards import Card
 from cxr.records import audit
@@ -148,13 +147,13 @@ def _active_id(models_dir: Path) -> str | None:
 
 def _required_reason(candidate_id: str, report: GateReport, reason: str) -> str:
     """Returns the reason for a model that is worse, without its surplus spaces."""
-    reason = " ".join(reason.split())
-    if not SHORTEST_REASON <= len(reason) <= LONGEST_REASON:
+    reason = reasons.given(reason)
+    if not reason:
         worse = " ".join(_as_reason(gate) for gate in report.worse)
         raise ModelError(
             f"{candidate_id} was not promoted: it is worse than the model that serves, "
             f"or these films can't rule it out. {worse} Give a reason of "
-            f"{SHORTEST_REASON} to {LONGEST_REASON} letters to promote it.",
+            f"{reasons.SHORTEST} to {reasons.LONGEST} letters to promote it.",
             code="no-reason",
         )
     return reason

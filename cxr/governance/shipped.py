@@ -7,7 +7,7 @@ its `card.json` here; a test compares the pins with the folder `models/`.
 
 CARD_SHA256 = {
     "b0-2026-11-27-1": (
-        "318da854cc3b36a2514db19cf6c7ed10b5bd729553d8732d8ee7064cb45845b1"
+        "38ab012b2cb1d238dc2c31c402a84b48a689aca0ba6415deba71f0e09aa96f4a"
     ),
     "baseline-2026-11-23-1": (
         "01cf6028d8d0a1bd22ac2cc029f3e5984956b6defbfccdb6c2d4eab8e97441fc"

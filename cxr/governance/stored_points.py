@@ -13,6 +13,7 @@ from pathlib import Path
 
 from cxr import documents
 from cxr.errors import CxrError
+from cxr.governance import reasons
 from cxr.models import registry
 from cxr.models.cards import Card, is_threshold
 from cxr.records import audit
@@ -20,7 +21,6 @@ from cxr.records.audit import Entry
 
 FOLDER = "operating-points"
 ACTION = "operating point stored"
-SHORTEST_REASON, LONGEST_REASON = 10, 500
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,10 +88,10 @@ def store(
         CxrError: there is no reason, or the records can't be written.
         ValueError: the threshold is out of range.
     """
-    reason = " ".join(reason.split())
-    if not SHORTEST_REASON <= len(reason) <= LONGEST_REASON:
+    reason = reasons.given(reason)
+    if not reason:
         raise CxrError(
-            f"Give a reason of {SHORTEST_REASON} to {LONGEST_REASON} letters: others "
+            f"Give a reason of {reasons.SHORTEST} to {reasons.LONGEST} letters: others "
             "will read with this threshold.",
             code="no-reason",
         )

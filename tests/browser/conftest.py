@@ -8,8 +8,10 @@ import sys
 import time
 
 import pytest
+from synthetic_films import as_jpeg, chest_phantom
 
 from cxr.config import ROOT
+from cxr.jobs import control
 
 BROWSER_ARGUMENTS = (
     "--no-sandbox",
@@ -71,6 +73,30 @@ def serve(tmp_path, browser):
     # An open page would try for ever to reach its server.
     for context in browser.contexts:
         context.close()
+
+
+@pytest.fixture
+def training_folders(tmp_path, monkeypatch):
+    """Makes temporary folders and so many films of phantoms; ends what trains there."""
+
+    def make(films):
+        for name in ("runs", "cache", "records", "data"):
+            (tmp_path / name).mkdir()
+            monkeypatch.setenv(f"CXR_{name.upper()}_DIR", str(tmp_path / name))
+        monkeypatch.setenv("CXR_MODELS_DIR", str(tmp_path / "models"))
+        monkeypatch.setenv("CXR_DISK_RESERVE_GB", "0")
+        for i in range(films):
+            label = int(i % 3 > 0)
+            folder = tmp_path / "data" / ("NORMAL", "PNEUMONIA")[label]
+            folder.mkdir(exist_ok=True)
+            film = chest_phantom(160, 160, seed=i, opacity=label)
+            (folder / f"film{i}.jpg").write_bytes(as_jpeg(film))
+        return tmp_path
+
+    yield make
+    for job in control.list_jobs(tmp_path / "runs"):
+        control.stop(job.folder)
+        control.wait(job.folder, 20)
 
 
 def _wait_for(port):

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
-from synthetic_films import as_jpeg, chest_phantom
 
 from cxr.config import ROOT
 from cxr.jobs import control
@@ -20,24 +19,12 @@ FILMS = 60
 
 
 @pytest.fixture
-def folders(tmp_path, monkeypatch, offline):
+def folders(training_folders, monkeypatch, offline):
     """Temporary folders, the shipped models and films of phantoms."""
-    for name in ("runs", "cache", "records", "data"):
-        (tmp_path / name).mkdir()
-        monkeypatch.setenv(f"CXR_{name.upper()}_DIR", str(tmp_path / name))
-    monkeypatch.setenv("CXR_DISK_RESERVE_GB", "0")
     monkeypatch.delenv("CXR_BACKBONE_WEIGHTS", raising=False)
-    shutil.copytree(ROOT / "models", tmp_path / "models")
-    for i in range(FILMS):
-        label = int(i % 3 > 0)
-        folder = tmp_path / "data" / ("NORMAL", "PNEUMONIA")[label]
-        folder.mkdir(exist_ok=True)
-        film = chest_phantom(160, 160, seed=i, opacity=label)
-        (folder / f"film{i}.jpg").write_bytes(as_jpeg(film))
-    yield tmp_path
-    for job in control.list_jobs(tmp_path / "runs"):
-        control.stop(job.folder)
-        control.wait(job.folder, 20)
+    made = training_folders(FILMS)
+    shutil.copytree(ROOT / "models", made / "models")
+    return made
 
 
 def picture(page, name):

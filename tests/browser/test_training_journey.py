@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
-from synthetic_films import as_jpeg, chest_phantom
 from tiny_model import register_tiny_model
 
 from cxr.jobs import control
@@ -23,23 +22,11 @@ FILMS = 120
 
 
 @pytest.fixture
-def folders(tmp_path, monkeypatch):
-    """Temporary folders for everything, and the films of phantoms."""
-    for name in ("models", "runs", "cache", "records", "data"):
-        (tmp_path / name).mkdir()
-        monkeypatch.setenv(f"CXR_{name.upper()}_DIR", str(tmp_path / name))
-    monkeypatch.setenv("CXR_DISK_RESERVE_GB", "0")
-    register_tiny_model(tmp_path / "models")
-    for i in range(FILMS):
-        label = int(i % 3 > 0)
-        folder = tmp_path / "data" / ("NORMAL", "PNEUMONIA")[label]
-        folder.mkdir(exist_ok=True)
-        film = chest_phantom(160, 160, seed=i, opacity=label)
-        (folder / f"film{i}.jpg").write_bytes(as_jpeg(film))
-    yield tmp_path
-    for job in control.list_jobs(tmp_path / "runs"):
-        control.stop(job.folder)
-        control.wait(job.folder, 20)
+def folders(training_folders):
+    """Temporary folders, a tiny model and films of phantoms."""
+    made = training_folders(FILMS)
+    register_tiny_model(made / "models")
+    return made
 
 
 def picture(page, name):

@@ -236,11 +236,11 @@ class TestCard:
         assert registry.read_card(models_dir, "tiny-1").places == (place,)
         [row] = [t.value for t in at.table if "Other place" in t.value]
         shown = row.iloc[0].to_dict()
-        assert shown["Other place"] == "Seaside, CC0"
+        assert shown["Other place"] == "Seaside"
         assert (shown["Trained on"], shown["Tested on"]) == ("12", "4")
         assert "0.500 (0.250" in shown["Specificity"]
         assert shown["AUC"] == shown["Sensitivity"] == NOT_MEASURED
-        assert "Seaside: Grown-ups. Nobody, 2026" in words(at)
+        assert "Seaside: Grown-ups. Nobody, 2026. Licence: CC0." in words(at)
 
     def test_text_of_a_card_can_do_nothing_on_the_page(self, models_dir):
         path = models_dir / "tiny-2" / cards.CARD

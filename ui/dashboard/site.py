@@ -11,7 +11,7 @@ from cxr.config import settings
 from cxr.errors import CxrError
 from cxr.evaluation.alignment import FEWEST
 from cxr.evaluation.calibration import logit
-from cxr.governance import stored_points
+from cxr.governance import reasons
 from cxr.models.cards import Card
 from cxr.validation import alignment
 from cxr.validation.alignment import Alignment
@@ -199,7 +199,7 @@ def _show_signature(card: Card, found: Alignment) -> None:
             st.text_area(
                 "Reason",
                 key="site_reason",
-                max_chars=stored_points.LONGEST_REASON,
+                max_chars=reasons.LONGEST,
                 placeholder="Which films, who has looked at this",
             )
             st.form_submit_button(

@@ -12,7 +12,7 @@ import streamlit as st
 from cxr.config import settings
 from cxr.errors import CxrError
 from cxr.evaluation.operating import OperatingPoint
-from cxr.governance import stored_points
+from cxr.governance import reasons, stored_points
 from cxr.governance.stored_points import StoredPoint
 from cxr.validation.appraisal import Target, Wishes
 from ui import prevalence, thresholds, wording
@@ -129,7 +129,7 @@ def offer_to_store(source: Source, point: OperatingPoint) -> None:
         st.text_area(
             "Reason",
             key="dashboard_reason",
-            max_chars=stored_points.LONGEST_REASON,
+            max_chars=reasons.LONGEST,
             placeholder="What was decided, by whom, on what grounds",
         )
         st.button(

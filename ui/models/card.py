@@ -140,7 +140,7 @@ def _show_places(card: Card) -> None:
     st.table(
         [
             {
-                "Other place": f"{escaped(place.name)}, {escaped(place.licence)}",
+                "Other place": escaped(place.name),
                 "Trained on": _count(place.films, "train"),
                 "Tested on": _count(place.films, "test"),
                 "AUC": _figure(place.auc),
@@ -155,7 +155,10 @@ def _show_places(card: Card) -> None:
     )
     for place in card.places:
         whose = sentence(place.population)
-        st.caption(f"{escaped(place.name)}: {whose} {sentence(place.source)}")
+        st.caption(
+            f"{escaped(place.name)}: {whose} {sentence(place.source)} Licence: "
+            f"{escaped(place.licence)}."
+        )
 
 
 def _figure(estimate: Estimate | None) -> str:

@@ -9,7 +9,7 @@ import streamlit as st
 from cxr.config import settings
 from cxr.evaluation.estimates import Estimate
 from cxr.evaluation.summary import Evaluation
-from cxr.governance import gates, promotion, stored_points
+from cxr.governance import gates, promotion, reasons
 from cxr.governance.gates import Gate, GateReport
 from cxr.models import registry
 from cxr.models.cards import Card
@@ -96,7 +96,7 @@ def _ask_reason(report: GateReport) -> str:
     return st.text_area(
         "Why it is to serve all the same",
         key=REASON,
-        max_chars=stored_points.LONGEST_REASON,
+        max_chars=reasons.LONGEST,
         placeholder="What was decided, by whom, on what grounds",
         help="It goes into the audit trail, with what is worse.",
     ).strip()
