@@ -15,6 +15,7 @@ import json
 import logging
 import math
 import os
+import re
 import struct
 import subprocess
 import sys
@@ -289,6 +290,9 @@ def _film(header: dict[str, Any], pixels: np.ndarray) -> Film:
     values = {name: header[name] for name in HEADER_FIELDS}
     for name in ("warnings", "cautions"):
         values[name] = tuple(str(sentence) for sentence in header[name])
+    # Text of a header must not come out of a worker, whatever became of it.
+    if not re.fullmatch("([0-9a-f]{64})?", header["patient"]):
+        raise ValueError
     pixels = pixels.astype(np.float32, copy=False)
     pixels.setflags(write=False)
     return Film(pixels=pixels, **values)

@@ -1,14 +1,17 @@
 """Reads the one grey film of a DICOM file, after checking what its header declares.
 
 Only the elements of `HEADER` are read; no other text of a header can leave this module.
+Of a patient's id only a digest does, by which two films of one patient are known.
 `cxr.films.header` completes what is missing, `cxr.films.greyscale` makes tones of
 stored values and `cxr.films.orientation` turns the film upright. Callers use
 `cxr.films.film.read_film`, which turns every error raised here into a refusal.
 """
 
+import hashlib
+import json
 import logging
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import BytesIO
 from typing import Any
 
@@ -77,6 +80,7 @@ HEADER: list[Any] = [
     *("WindowCenter", "WindowWidth", "VOILUTFunction", "PatientOrientation"),
     *PALETTE,
 ]
+PATIENT = ["IssuerOfPatientID", "PatientID"]
 
 FILM_CLASSES = {  # PS3.4 B.5
     "1.2.840.10008.5.1.4.1.1.1",  # Computed Radiography
@@ -131,6 +135,7 @@ class GreyImage:
     view_position: str | None
     age_years: float | None
     body_part: str | None
+    patient: str = field(repr=False)
 
 
 def read(data: bytes) -> GreyImage:
@@ -147,8 +152,9 @@ def read(data: bytes) -> GreyImage:
     notes = Notes()
     # pydicom loses the whole header when the pixel data after it is cut short.
     header = pydicom.dcmread(
-        BytesIO(data), specific_tags=HEADER, stop_before_pixels=True
+        BytesIO(data), specific_tags=[*HEADER, *PATIENT], stop_before_pixels=True
     )
+    patient = _patient(header)
     _check_kind(header, notes)
     complete(header, notes)
     _check_shape(header)
@@ -167,6 +173,7 @@ def read(data: bytes) -> GreyImage:
         view_position=view,
         age_years=_age_years(dataset.get("PatientAge")),
         body_part=_term(dataset.get("BodyPartExamined"), BODY_PARTS),
+        patient=patient,
     )
 
 
@@ -362,6 +369,23 @@ def _term(value: object, known: set[str]) -> str | None:
     if not text:
         return None
     return text if text in known else "OTHER"
+
+
+def _patient(header: pydicom.Dataset) -> str:
+    """Returns the SHA-256 of patient id and issuer (PS3.3 C.7.1.1); "" without an id.
+
+    The bytes are taken as they are in the file: to make text of them can fail.
+    """
+    issuer, own = (_padding_off(header.get_item(keyword)) for keyword in PATIENT)
+    if not own:
+        return ""
+    return hashlib.sha256(json.dumps([issuer, own]).encode()).hexdigest()
+
+
+def _padding_off(element: Any) -> str:
+    value = getattr(element, "value", None)
+    text = value.decode("latin-1") if isinstance(value, bytes) else str(value or "")
+    return text.strip(" \0")
 
 
 def _age_years(value: object) -> float | None:

@@ -62,6 +62,8 @@ class Film:
             is not one; `None` when the file does not say.
         age_years: the patient's age, at most 90; `None` when the file does not say.
         body_part: DICOM term such as "CHEST"; "OTHER" and `None` as above.
+        patient: SHA-256 of the patient's id and who issued it, hexadecimal; empty when
+            the file does not say. It can be guessed, so it is never shown or stored.
     """
 
     pixels: NDArray[np.float32] = field(repr=False, compare=False)
@@ -73,6 +75,7 @@ class Film:
     view_position: str | None = None
     age_years: float | None = None
     body_part: str | None = None
+    patient: str = field(default="", repr=False)
 
     @property
     def height(self) -> int:
@@ -169,6 +172,7 @@ def _read_dicom(data: bytes) -> Film:
         view_position=image.view_position,
         age_years=image.age_years,
         body_part=image.body_part,
+        patient=image.patient,
     )
 
 

@@ -62,12 +62,18 @@ class Model:
         card: Card,
         network: Network | Ensemble,
         second_opinion: SubtypeHead | None = None,
+        *,
+        card_sha256: str = "",
     ) -> None:
-        """Keeps them; `load` is how a model is got."""
+        """Keeps them; `load` is how a model is got.
+
+        `card_sha256` is of the file that the card was read from.
+        """
         self.card = card
         self.network = network
         self.second_opinion = second_opinion
         self.sha256 = card.weights_sha256
+        self.card_sha256 = card_sha256
 
     def predict(self, film: Film) -> Prediction:
         """Returns the prediction for one film.
@@ -200,7 +206,8 @@ def load(models_dir: Path, model_id: str | None = None, *, threads: int = 0) -> 
         second_opinion = read(
             registry.read_file(models_dir, card, cards.SUBTYPES), network.channels
         )
-    model = Model(card, network, second_opinion)
+    sha256 = registry.card_sha256(models_dir, card.model_id)
+    model = Model(card, network, second_opinion, card_sha256=sha256)
     _check_golden(model, registry.read_file(models_dir, card, cards.GOLDEN))
     return model
 

@@ -48,6 +48,8 @@ class Reading:
             not be decoded or no picture was asked for.
         lungs: the two lungs as the lung network sees them; None without that network
             and for a refused film.
+        likeness: what the gate says of the film; None where it was not asked.
+        patient: digest of the patient's id, as in `Film`; never to be shown or stored.
     """
 
     result: Prediction | ImageError
@@ -63,6 +65,8 @@ class Reading:
         default_factory=lambda: np.empty((0, 0), np.uint8), repr=False, compare=False
     )
     lungs: Lungs | None = field(default=None, repr=False, compare=False)
+    likeness: Likeness | None = field(default=None, repr=False, compare=False)
+    patient: str = field(default="", repr=False)
 
     @property
     def eligible(self) -> bool | None:
@@ -219,6 +223,7 @@ def _prepare(
         bits=film.bits,
         height=film.height,
         width=film.width,
+        patient=film.patient,
     )
     if picture_edge is not None:
         picture = display.picture(film.pixels, picture_edge)
@@ -259,8 +264,9 @@ def _judged(
 ) -> _Prepared:
     seen = lung_outline.outline(share)
     judged = eligibility.by_picture(likeness, seen, gate, known_age=item.known_age)
+    reading = replace(item.reading, likeness=likeness)
     if judged.refusal:
         # What was taken for lungs in it are none.
-        return _Prepared(reading=replace(item.reading, result=judged.refusal))
-    cautions = item.reading.cautions + judged.cautions
-    return replace(item, reading=replace(item.reading, cautions=cautions, lungs=seen))
+        return _Prepared(reading=replace(reading, result=judged.refusal))
+    cautions = reading.cautions + judged.cautions
+    return replace(item, reading=replace(reading, cautions=cautions, lungs=seen))

@@ -1,8 +1,8 @@
 """The one way to open a lasting SQLite file: created whole, checked, errors named.
 
-It owns opening and its errors, and knows nothing of what the file holds. Nothing here
-renames or mends a damaged file: a read leaves it as it is; setting it aside is an act
-that a person asks for.
+It owns opening, its errors, transactions and the steps from one version to the next,
+and knows nothing of what the file holds. Nothing here mends a damaged file: a read
+leaves it as it is; setting it aside is an act that a person asks for.
 """
 
 import errno
@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from cxr import disk
@@ -28,6 +29,10 @@ _NO_LOG = _READ_ONLY | {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}
 _NO_WRITING = {errno.EACCES, errno.EPERM, errno.EROFS}
 _NOT_A_FOLDER = {errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP}
 _NEARLY_NOTHING = 1_000_000  # bytes
+_LOGS = ("-wal", "-shm")  # end the names of the files that lie beside a database
+
+# The size at which each file, by its device and inode, was sound in this process.
+_SOUND: dict[tuple[int, int], int] = {}
 
 Begin = Callable[[sqlite3.Connection], object]
 
@@ -40,8 +45,12 @@ class Database:
         what: its name in sentences, as "audit trail".
         file: its file name.
         schema: SQL that makes an empty one of this version.
-        version: kept in the file as `user_version`.
+        version: kept in the file as `user_version`, from 1.
         damage: what a reader of a damaged one is told to do, a sentence.
+        unwritable: what it means that one can't be written, a sentence.
+        steps: SQL that brings version 1 to 2, version 2 to 3, and so on.
+        grows: whether it gets so large that its pages are checked once in a process,
+            and again if it got smaller, instead of each time that it is opened.
     """
 
     what: str
@@ -49,6 +58,9 @@ class Database:
     schema: str
     version: int
     damage: str
+    unwritable: str
+    steps: tuple[str, ...] = ()
+    grows: bool = False
 
     def is_there(self, folder: Path) -> bool:
         """Returns whether the folder holds such a file, sound or not.
@@ -88,8 +100,7 @@ class Database:
             with suppress(FileExistsError):  # Another process was first.
                 os.link(draft, path)
         finally:
-            for suffix in ("", "-wal", "-shm"):
-                draft.with_name(draft.name + suffix).unlink(missing_ok=True)
+            _remove(draft)
 
     @contextmanager
     def opened(
@@ -97,7 +108,8 @@ class Database:
     ) -> Iterator[sqlite3.Connection]:
         """Opens the file for one block; its transactions are begun and ended by hand.
 
-        A file that may only be read, or lies on a full disk, is read as it is.
+        A file that may only be read, or lies on a full disk, is read as it is. One of
+        an older version is copied and brought to this one first.
 
         Args:
             folder: of the records.
@@ -109,15 +121,35 @@ class Database:
         """
         path = (folder / self.file).resolve()
         with closing(_connected(path, write=write)) as database:
-            (version,) = database.execute("PRAGMA user_version").fetchone()
-            if version > self.version:
-                raise CxrError(
-                    f"The {self.what} was written by a newer version of this program. "
-                    "Nothing was changed; use that version.",
-                    code="records-newer",
-                )
-            _check_pages(database)
+            older = self._known_version(database) < self.version
+            _check_pages(database, path, once=self.grows)
+            if not older:
+                yield database
+                return
+        self._bring_up(path)
+        with closing(_connected(path, write=write)) as database:
             yield database
+
+    def copies(self, folder: Path) -> list[Path]:
+        """Returns the copies that were made before a file was brought up to date."""
+        return sorted(folder.glob(f"copy-*-{self.file}"))
+
+    def set_aside(self, folder: Path, *others: str) -> list[str]:
+        """Renames the file, its logs and other files to names that begin `damaged-`.
+
+        Args:
+            folder: of the records.
+            others: names of files that belong to it.
+
+        Returns:
+            The new names of those that were there.
+        """
+        kept, stamp = [], _stamp()
+        for name in (self.file, *(self.file + log for log in _LOGS), *others):
+            with suppress(FileNotFoundError):
+                (folder / name).rename(folder / f"damaged-{stamp}-{name}")
+                kept.append(f"damaged-{stamp}-{name}")
+        return kept
 
     @contextmanager
     def named_errors(self, folder: Path) -> Iterator[None]:
@@ -149,6 +181,35 @@ class Database:
             code="records-damaged",
         )
 
+    def _known_version(self, database: sqlite3.Connection) -> int:
+        """Returns the version of a file, if this program is new enough for it."""
+        (version,) = database.execute("PRAGMA user_version").fetchone()
+        if version > self.version:
+            raise CxrError(
+                f"The {self.what} was written by a newer version of this program. "
+                "Nothing was changed; use that version.",
+                code="records-newer",
+            )
+        return int(version)
+
+    def _bring_up(self, path: Path) -> None:
+        """Brings a file of an older version to this one, in one transaction.
+
+        A process that is killed in it leaves the old version; the next one begins
+        again, with a copy of its own.
+        """
+        with closing(_connected(path, write=True)) as database:
+            with transaction(database):
+                version = self._known_version(database)
+                if version == self.version:
+                    return  # Another process was first.
+                # Nobody else writes now, so what is copied is what is changed.
+                _copy(path, path.with_name(f"copy-v{version}-{_stamp()}-{self.file}"))
+                for step in self.steps[version - 1 :]:
+                    for statement in _statements(step):
+                        database.execute(statement)
+                database.execute(f"PRAGMA user_version = {self.version}")
+
     def _named(self, folder: Path, error: sqlite3.Error) -> CxrError:
         # Extended codes keep the plain one in their lowest byte.
         extended = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
@@ -173,10 +234,27 @@ class Database:
     def _read_only(self, folder: Path) -> CxrError:
         return CxrError(
             f"The {self.what} in {folder.name}/ can't be written: the folder is read-"
-            "only for this user. What has to be recorded is not done until that is "
-            "mended.",
+            f"only for this user. {self.unwritable}",
             code="records-read-only",
         )
+
+
+@contextmanager
+def transaction(database: sqlite3.Connection) -> Iterator[None]:
+    """Makes one transaction of a block, alone among the writers from its beginning.
+
+    It is on the disk when the block ends; when the block raises, nothing of it is.
+    """
+    # Reading first and writing then would fail at once when another one writes.
+    database.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        database.execute("COMMIT")
+    except BaseException:
+        # A full disk has ended the transaction already.
+        if database.in_transaction:
+            database.execute("ROLLBACK")
+        raise
 
 
 def _connected(path: Path, *, write: bool) -> sqlite3.Connection:
@@ -205,13 +283,52 @@ def _connected(path: Path, *, write: bool) -> sqlite3.Connection:
     raise AssertionError
 
 
-def _check_pages(database: sqlite3.Connection) -> None:
+def _check_pages(database: sqlite3.Connection, path: Path, *, once: bool) -> None:
     """Raises DatabaseError for a damaged file; SQLite reads what was cut off as 0."""
+    stat = path.stat()
+    identity = (stat.st_dev, stat.st_ino)
+    if once and _SOUND.get(identity, stat.st_size + 1) <= stat.st_size:
+        return
     (answer,) = database.execute("PRAGMA quick_check(1)").fetchone()
     if answer != "ok":
         error = sqlite3.DatabaseError(answer)
         error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
         raise error
+    _SOUND[identity] = stat.st_size
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copies a database with all that is committed, whole or not at all."""
+    draft = target.with_name(f".{target.name}.draft")
+    try:
+        with (
+            closing(_connected(source, write=False)) as database,
+            closing(sqlite3.connect(draft)) as copy,
+        ):
+            draft.chmod(0o600)
+            database.backup(copy)
+        draft.replace(target)
+    finally:
+        _remove(draft)
+
+
+def _remove(path: Path) -> None:
+    for suffix in ("", *_LOGS):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+
+
+def _statements(script: str) -> Iterator[str]:
+    """Yields the statements of a script; a trigger's own semicolons end none."""
+    statement = ""
+    for part in script.split(";")[:-1]:
+        statement += f"{part};"
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
+
+
+def _stamp() -> str:
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}"
 
 
 def _out_of_space(code: int, folder: Path) -> bool:

@@ -17,7 +17,7 @@ import pytest
 
 from cxr.config import ROOT
 from cxr.errors import CxrError
-from cxr.records import audit, database
+from cxr.records import audit, chain, database
 
 NOBODY = 65534
 
@@ -98,7 +98,7 @@ class TestRows:
     def test_any_name_can_be_recorded(self, records, name):
         audit.record(records, "act", actor=name, model_id=name)
         assert audit.verify(records) == []
-        assert len(audit.entries(records)[0].actor) <= audit.MAX_NAME_CHARACTERS
+        assert len(audit.entries(records)[0].actor) <= chain.MAX_NAME_CHARACTERS
 
     def test_what_is_not_finite_is_null(self, records):
         audit.record(records, "act", actor="ann", details={"auc": float("nan")})
@@ -162,10 +162,10 @@ class TestChain:
         self, five_rows, row, problem
     ):
         with closing(sqlite3.connect(five_rows / audit.DATABASE)) as database:
-            query = f"SELECT {audit._COLUMNS} FROM entries WHERE id = {row}"
+            query = f"SELECT {audit._CHAIN.sealed} FROM entries WHERE id = {row}"
             content = list(database.execute(query).fetchone())[:-1]
         content[2] = "bob"
-        sealed = audit._seal(content)
+        sealed = chain.seal(content)
         tamper(
             five_rows,
             f"UPDATE entries SET actor = 'bob', hash = '{sealed}' WHERE id = {row}",
@@ -399,7 +399,7 @@ class TestDamage:
             raise full
 
         with monkeypatch.context() as patched:
-            patched.setattr(audit, "_seal", fail)
+            patched.setattr(chain, "seal", fail)
             with pytest.raises(CxrError) as refused:
                 audit.record(five_rows, "act", actor="ann")
         assert refused.value.code == "disk-full"
@@ -413,7 +413,7 @@ class TestDamage:
             raise OSError(28, "No space left on device")
 
         with monkeypatch.context() as patched, caplog.at_level(logging.WARNING):
-            patched.setattr(audit.documents, "replace", fail)
+            patched.setattr(chain.documents, "replace", fail)
             assert audit.record(five_rows, "act", actor="ann").id == 6
         assert "row behind" in caplog.text
         assert audit.verify(five_rows) == []

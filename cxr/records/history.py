@@ -1,0 +1,289 @@
+"""The acts of the history: keep a reading, review it, add to it, delete it.
+
+Each act is on the disk when it returns, or raises and has done nothing. How the cases
+are searched is `cxr.records.search`.
+"""
+
+import logging
+import math
+import re
+import secrets
+import sqlite3
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from cxr.errors import CxrError
+from cxr.records import audit, events, films, keys
+from cxr.records.chain import clean
+from cxr.records.kept import (
+    ADDITION,
+    DELETION,
+    OPINIONS,
+    READING,
+    REVIEW,
+    KeptCase,
+    KeptReading,
+    case_of,
+    seen,
+)
+
+CASE_DELETED, CASES_EXPIRED = "delete case", "expire cases"
+MAX_REASON_CHARACTERS = 2_000
+# What may be known of a patient besides the film; numbers alone.
+CONTEXT = (
+    *("age_years", "temperature_celsius", "spo2_percent", "days_ill"),
+    "pretest_probability",
+)
+_AT_ONCE = 200  # cases that are deleted in one transaction
+
+logger = logging.getLogger(__name__)
+
+
+def keep(
+    records_dir: Path,
+    reading: KeptReading,
+    *,
+    actor: str,
+    picture: bytes | None = None,
+) -> str:
+    """Keeps a reading or a refusal as a new case, and returns the case's id.
+
+    Any number of processes may do this at the same time.
+
+    Args:
+        records_dir: of the history; made if it isn't there.
+        reading: its `film` and `patient` are the plain digests: only hashes of them
+            under the site's secret are kept.
+        actor: who had the film read.
+        picture: of the film, a grey PNG file without metadata; None to keep none.
+
+    Raises:
+        CxrError: code `records-read-only`, `records-folder`, `records-damaged`,
+            `records-newer`, `records-busy`, `history-key` or `disk-full`. Nothing was
+            kept.
+    """
+    case_id = secrets.token_hex(8)
+    try:
+        with events.writing(records_dir) as database:
+            kept = _under_key(records_dir, reading)
+            event = events.append(database, READING, case_id, actor, _content(kept))
+            events.index(database, case_of([event]))
+            if picture is not None:
+                films.store(records_dir, case_id, picture)
+    except BaseException:
+        if picture is not None:
+            with suppress(OSError):
+                films.remove(records_dir, case_id)
+        raise
+    return case_id
+
+
+def review(
+    records_dir: Path,
+    case_id: str,
+    opinion: str,
+    *,
+    actor: str,
+    reason: str = "",
+    pneumonia: bool | None = None,
+) -> KeptCase:
+    """Adds a reader's review to a case and returns the case; earlier ones stay.
+
+    Args:
+        records_dir: of the history.
+        case_id: of the case.
+        opinion: on the model's answer, one of `OPINIONS`; an empty one takes the
+            newest review back.
+        actor: whose review it is.
+        reason: in the reader's words.
+        pneumonia: whether the reader sees pneumonia, where opinion and answer don't
+            say it already.
+
+    Raises:
+        CxrError: there is no such case (code `no-case`), opinion and `pneumonia`
+            contradict each other (code `review`), or the history can't be written.
+        ValueError: there is no such opinion.
+    """
+    if opinion not in OPINIONS:
+        raise ValueError(f"expected one of {OPINIONS}, received {opinion=}")
+    with events.writing(records_dir) as database:
+        case = _found(database, case_id)
+        content = {
+            "opinion": opinion,
+            "pneumonia": seen(case.reading.answer, opinion, pneumonia),
+            "reason": clean(reason.strip(), MAX_REASON_CHARACTERS),
+        }
+        return _added(database, REVIEW, case_id, actor, content)
+
+
+def add(
+    records_dir: Path,
+    case_id: str,
+    *,
+    actor: str,
+    context: Mapping[str, float | None] | None = None,
+    stability: Mapping[str, Any] | None = None,
+    evidence: Mapping[str, Any] | None = None,
+) -> KeptCase:
+    """Adds to a case what was asked of it or is known besides; returns the case.
+
+    What is given takes the place of what was there; what is None stays.
+
+    Args:
+        records_dir: of the history.
+        case_id: of the case.
+        actor: who adds it.
+        context: numbers by the names of `CONTEXT`.
+        stability: of the answer under small changes, what JSON can hold.
+        evidence: where in the lungs the evidence lies, likewise.
+
+    Raises:
+        CxrError: there is no such case (code `no-case`), or the history can't be
+            written.
+        ValueError: the context is no such numbers.
+    """
+    given: dict[str, Any] = {"stability": stability, "evidence": evidence}
+    if context is not None:
+        given["context"] = _numbers(context)
+    content = {k: dict(v) for k, v in given.items() if v is not None}
+    with events.writing(records_dir) as database:
+        _found(database, case_id)
+        return _added(database, ADDITION, case_id, actor, content)
+
+
+def delete(records_dir: Path, case_id: str, *, actor: str, reason: str) -> None:
+    """Deletes a case: what was kept of it, its film, and copies that hold it.
+
+    That it was deleted, by whom, when and why stays in the history, and in the audit
+    trail without the reason.
+
+    Args:
+        records_dir: of the history.
+        case_id: of the case.
+        actor: who deletes it.
+        reason: why, in the words of that person; nothing of a patient.
+
+    Raises:
+        CxrError: there is no such case (code `no-case`) or no reason (code `reason`),
+            or the history or the audit trail can't be written.
+    """
+    if not reason.strip():
+        raise CxrError("Say why the case is deleted.", code="reason")
+    with events.reading(records_dir) as database:
+        _found(database, case_id)
+    audit.record(records_dir, CASE_DELETED, actor=actor, details={"case_id": case_id})
+    _delete(records_dir, [case_id], actor, reason)
+
+
+def expire(records_dir: Path, days: int, *, actor: str) -> int:
+    """Deletes the cases that were read longer ago than a site keeps them.
+
+    Args:
+        records_dir: of the history.
+        days: for which cases are kept, at least 1.
+        actor: who asks for it.
+
+    Returns:
+        How many were deleted.
+
+    Raises:
+        CxrError: the history or the audit trail can't be written.
+        ValueError: `days` is less than 1.
+    """
+    if days < 1:
+        raise ValueError(f"expected at least 1 day, received {days=}")
+    before = datetime.now(UTC) - timedelta(days=days)
+    limit = before.isoformat(timespec="milliseconds")
+    with events.reading(records_dir) as database:
+        old = "SELECT case_id FROM cases WHERE time < ? ORDER BY time"
+        rows = [] if database is None else database.execute(old, (limit,)).fetchall()
+    due = [case_id for (case_id,) in rows]
+    if due:
+        details = {"cases": len(due), "days": days, "before": limit}
+        audit.record(records_dir, CASES_EXPIRED, actor=actor, details=details)
+    reason = f"kept for {days} days"
+    for start in range(0, len(due), _AT_ONCE):
+        _delete(records_dir, due[start : start + _AT_ONCE], actor, reason)
+    return len(due)
+
+
+def _delete(records_dir: Path, case_ids: list[str], actor: str, reason: str) -> None:
+    content = {"reason": clean(reason.strip(), MAX_REASON_CHARACTERS)}
+    with events.writing(records_dir) as database:
+        for case_id in case_ids:
+            if events.find(database, case_id) is None:
+                continue  # Somebody else was first.
+            events.empty(database, case_id)
+            events.append(database, DELETION, case_id, actor, content)
+    with events.HISTORY.named_errors(records_dir):
+        for case_id in case_ids:
+            films.remove(records_dir, case_id)
+        events.forget(records_dir)
+
+
+def _under_key(records_dir: Path, reading: KeptReading) -> KeptReading:
+    key = keys.secret(records_dir)
+    return replace(
+        reading,
+        film=keys.keyed(key, reading.film),
+        patient=keys.keyed(key, reading.patient),
+    )
+
+
+def _content(reading: KeptReading) -> dict[str, Any]:
+    content = asdict(reading)
+    return {k: clean(v) if isinstance(v, str) else v for k, v in content.items()}
+
+
+def _numbers(context: Mapping[str, float | None]) -> dict[str, float | None]:
+    wrong = [
+        name
+        for name, value in context.items()
+        if name not in CONTEXT or not _is_number(value)
+    ]
+    if wrong:
+        raise ValueError(f"expected numbers named as in CONTEXT, received {len(wrong)}")
+    return {k: None if v is None else float(v) for k, v in context.items()}
+
+
+def _is_number(value: object) -> bool:
+    if value is None:
+        return True
+    return (
+        isinstance(value, int | float)
+        and not isinstance(value, bool)
+        and math.isfinite(value)
+    )
+
+
+def _added(
+    database: sqlite3.Connection,
+    kind: str,
+    case_id: str,
+    actor: str,
+    content: Mapping[str, Any],
+) -> KeptCase:
+    events.append(database, kind, case_id, actor, content)
+    case = _found(database, case_id)
+    events.index(database, case)
+    return case
+
+
+def _found(database: sqlite3.Connection | None, case_id: str) -> KeptCase:
+    case = None if database is None else events.find(database, case_id)
+    if case is None:
+        raise no_case(case_id)
+    return case
+
+
+def no_case(case_id: str) -> CxrError:
+    """Returns the error that says that there is no such case."""
+    shown = case_id if re.fullmatch("[0-9a-f]{1,16}", case_id) else "by that name"
+    return CxrError(
+        f"There is no case {shown} in the history. It may have been deleted.",
+        code="no-case",
+    )
