@@ -10,6 +10,7 @@ from cxr.errors import CxrError
 
 ROOT = Path(__file__).resolve().parents[1]
 LOGINS = ("none", "proxy")
+NO_OR_YES = ("no", "yes")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +22,7 @@ class Settings:
         runs_dir: training runs (`CXR_RUNS_DIR`).
         cache_dir: prepared films and checks of data folders; may be deleted
             (`CXR_CACHE_DIR`).
-        records_dir: the audit trail (`CXR_RECORDS_DIR`).
+        records_dir: the audit trail and the history (`CXR_RECORDS_DIR`).
         data_dir: the only folder below which the app reads data folders; None for
             any that its user may read (`CXR_DATA_DIR`).
         backbone_weights: where a backbone's start comes from unless a run says
@@ -36,6 +37,10 @@ class Settings:
         prevalence: share of pneumonia among the patients whose films are read here,
             `(0, 1)`, which readers start with; None where nobody has stated it
             (`CXR_PREVALENCE`, in percent).
+        keep_films: whether the history keeps the pictures of films (`CXR_KEEP_FILMS`,
+            `yes` or `no`).
+        keep_days: days after which a case is deleted from the history; None to keep
+            cases for ever (`CXR_KEEP_DAYS`).
         decoder_workers: processes that decode untrusted films (`CXR_DECODERS`).
         threads: processor threads for one inference, 0 for all (`CXR_THREADS`).
     """
@@ -50,6 +55,8 @@ class Settings:
     upload_mb: int = field(default_factory=lambda: _quarter_of_memory_mb())
     login: str = "none"
     prevalence: float | None = None
+    keep_films: bool = False
+    keep_days: int | None = None
     decoder_workers: int = 1
     threads: int = 0
 
@@ -74,6 +81,8 @@ def settings() -> Settings:
         upload_mb=_whole_number("CXR_UPLOAD_MB", _quarter_of_memory_mb(), 50, 999_999),
         login=_one_of("CXR_LOGIN", LOGINS),
         prevalence=_percent_or_none("CXR_PREVALENCE"),
+        keep_films=_one_of("CXR_KEEP_FILMS", NO_OR_YES) == "yes",
+        keep_days=_days_or_none("CXR_KEEP_DAYS"),
         decoder_workers=_whole_number("CXR_DECODERS", Settings.decoder_workers, 1, 64),
         threads=_whole_number("CXR_THREADS", Settings.threads, 0, 256),
     )
@@ -104,6 +113,10 @@ def _one_of(name: str, known: tuple[str, ...]) -> str:
 def _folder_or_none(name: str) -> Path | None:
     text = os.environ.get(name)
     return Path(text) if text else None
+
+
+def _days_or_none(name: str) -> int | None:
+    return _whole_number(name, 1, 1, 99_999) if os.environ.get(name) else None
 
 
 def _percent_or_none(name: str) -> float | None:

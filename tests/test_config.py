@@ -21,6 +21,8 @@ VALUES = {
     "CXR_UPLOAD_MB": "600",
     "CXR_LOGIN": "proxy",
     "CXR_PREVALENCE": "12.5",
+    "CXR_KEEP_FILMS": "yes",
+    "CXR_KEEP_DAYS": "3650",
     "CXR_DECODERS": "3",
     "CXR_THREADS": "2",
 }
@@ -58,6 +60,8 @@ def test_every_setting_comes_from_its_variable(monkeypatch):
         upload_mb=600,
         login="proxy",
         prevalence=0.125,
+        keep_films=True,
+        keep_days=3650,
         decoder_workers=3,
         threads=2,
     )

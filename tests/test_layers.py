@@ -54,7 +54,7 @@ FLOORS: dict[int, dict[str, set[str]]] = {
             *("governance", "reading", "models", "datasets", "jobs"),
             *("records", "evaluation", "films"),
         },
-        "reports": {"reading", "models", "films", "evaluation"},
+        "reports": {"reading", "models", "records", "films", "evaluation"},
         "training": {
             *("runs", "robustness", "models", "datasets"),
             *("evaluation", "films", "jobs"),

@@ -39,10 +39,7 @@ def source(card: Card, value: float) -> str:
 
     The site's are its stored operating points of this model.
     """
-    if value == card.threshold.value:
-        return "shipped"
-    stored = stored_points.points(settings().records_dir, card)
-    return "site" if any(point.threshold == value for point in stored) else "reader"
+    return stored_points.source(settings().records_dir, card, value)[0]
 
 
 def set_threshold(card: Card, page: str, value: float) -> None:

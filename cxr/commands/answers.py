@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 import click
 
 from cxr import documents
+from cxr.config import settings
 from cxr.errors import CxrError
 from cxr.names import encodable, printable
 
@@ -34,6 +35,35 @@ def json_option(command: _Command) -> _Command:
     return click.option("--json", "as_json", is_flag=True, help="For programs.")(
         command
     )
+
+
+def action(
+    group: click.Group, name: str
+) -> Callable[[Callable[..., Any]], click.Command]:
+    """Makes a command of a function that returns its answer and whether all is well.
+
+    The function gets the settings and its own options. Without `--json` the answer is
+    JSON as well, over several lines.
+
+    Args:
+        group: that the command is one of; its object says whether `--json` was given.
+        name: of the command.
+    """
+
+    def made(function: Callable[..., tuple[Any, bool]]) -> click.Command:
+        @click.pass_context
+        def run(context: click.Context, as_json: bool = False, **values: Any) -> int:
+            answer, well = function(settings(), **values)
+            as_json = as_json or bool(context.obj)
+            text = json.dumps(documents.plain(answer), indent=2)
+            write(answer if as_json else text)
+            return DONE if well else DONE_WITH_REFUSALS
+
+        run.__doc__ = function.__doc__
+        run.__click_params__ = getattr(function, "__click_params__", [])  # type: ignore[attr-defined]
+        return group.command(name)(json_option(run))
+
+    return made
 
 
 def background_option(command: _Command) -> _Command:
@@ -62,6 +92,12 @@ def write(answer: Any) -> None:
         text = json.dumps(documents.plain(answer))
     sys.stdout.write(encodable(text, sys.stdout) + "\n")
     sys.stdout.flush()
+
+
+def note(sentence: str) -> None:
+    """Writes a sentence beside the answers, to standard error."""
+    shown = printable(sentence)
+    sys.stderr.write(encodable(shown, sys.stderr) + "\n")
 
 
 def wrong_use(message: str) -> CxrError:

@@ -1,17 +1,20 @@
 """`python -m cxr classify`: films and folders of films, one answer each."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+import hashlib
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import click
 
 from cxr.commands import answers
-from cxr.commands.answers import DONE, DONE_WITH_REFUSALS, json_option, write
+from cxr.commands.answers import DONE, DONE_WITH_REFUSALS, json_option, note, write
 from cxr.config import settings
 from cxr.errors import DatasetError, ImageError
 from cxr.names import printable
+from cxr.records import audit
 
 
 @click.command()
@@ -37,6 +40,11 @@ from cxr.names import printable
     is_flag=True,
     help="Also say in which zone of which lung the evidence lies.",
 )
+@click.option(
+    "--no-history",
+    is_flag=True,
+    help="Keep nothing of these films in the history.",
+)
 @json_option
 def classify(
     paths: tuple[Path, ...],
@@ -44,13 +52,12 @@ def classify(
     threshold: float | None,
     with_stability: bool,
     with_evidence: bool,
+    no_history: bool,
     as_json: bool,
 ) -> int:
-    """Score films and folders of films, one line each."""
-    from cxr.films import display
+    """Score films and folders of films, one line each; the history keeps each."""
     from cxr.films.decoding import DecoderPool
     from cxr.governance import trust
-    from cxr.reading import scoring
 
     where = settings()
     films = list(_films_at(paths))
@@ -62,21 +69,94 @@ def classify(
         network = trust.load_lungs(
             where.models_dir, where.records_dir, threads=where.threads
         )
-        if threshold is None:
-            threshold = loaded.card.threshold.value
+        asked = _Asked(
+            threshold=loaded.card.threshold.value if threshold is None else threshold,
+            stability=with_stability,
+            evidence=with_evidence,
+            kept=not no_history,
+        )
         refused = 0
-        files = scoring.contents(films)
-        edge = display.SCREEN_EDGE if with_stability or with_evidence else None
-        readings = scoring.score(loaded, pool, files, lungs=network, picture_edge=edge)
-        for path, reading in zip(films, readings, strict=True):
-            line = _line(path, reading, loaded, threshold)
-            if with_stability:
-                line["stability"] = _stability(reading, loaded, threshold)
-            if with_evidence:
-                line["evidence"] = _evidence(reading, loaded)
+        for path, case in _cases(films, loaded, network, pool, asked):
+            line = _line(path, case, loaded, asked)
             refused += line["status"] == "refused"
             write(line if as_json else _in_words(line))
     return DONE_WITH_REFUSALS if refused else DONE
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Asked:
+    """What is to be done with each film: at which threshold it is read, what more is
+    asked of it, and whether it is kept.
+    """
+
+    threshold: float
+    stability: bool
+    evidence: bool
+    kept: bool
+
+
+def _cases(
+    films: Sequence[Path], model: Any, lungs: Any, pool: Any, asked: _Asked
+) -> Iterator[tuple[Path, Any]]:
+    """Yields each film with its case, which is kept by then."""
+    from cxr.films import display
+    from cxr.governance import stored_points
+    from cxr.reading import keeping, scoring
+
+    where = settings()
+    keeper = keeping.Keeper(
+        records_dir=where.records_dir,
+        actor=audit.operating_system_user(),
+        with_film=where.keep_films,
+    )
+    source, site = stored_points.source(where.records_dir, model.card, asked.threshold)
+    hashes: deque[str] = deque()
+    seen = asked.stability or asked.evidence or (asked.kept and where.keep_films)
+    readings = scoring.score(
+        model,
+        pool,
+        _hashed(scoring.contents(films), hashes),
+        lungs=lungs,
+        picture_edge=display.SCREEN_EDGE if seen else None,
+    )
+    for path, reading in zip(films, readings, strict=True):
+        case = _case(hashes.popleft(), reading, model, asked, source)
+        if asked.kept:
+            was_kept = not keeper.missed
+            keeper.keep(case, model, site=site)
+            if keeper.missed and was_kept:
+                note(f"Nothing is kept in the history. {keeper.trouble}")
+        yield path, case
+
+
+def _hashed(files: Iterable[Any], hashes: deque[str]) -> Iterator[Any]:
+    """Yields each file and notes its hash, which is empty for one not opened."""
+    for file in files:
+        opened = isinstance(file, bytes)
+        hashes.append(hashlib.sha256(file).hexdigest() if opened else "")
+        yield file
+
+
+def _case(sha256: str, reading: Any, model: Any, asked: _Asked, source: str) -> Any:
+    from cxr.reading import cases, samples, stability, zones
+
+    scored = not isinstance(reading.result, ImageError)
+    held = lies = None
+    if asked.stability and scored:
+        held = stability.measure(reading, model, asked.threshold)
+    if asked.evidence and scored and reading.lungs is not None:
+        lies = zones.evidence(reading, model)
+    return cases.Case(
+        name="",
+        sha256=sha256,
+        reading=reading,
+        threshold=asked.threshold,
+        threshold_source=source,
+        answer=cases.answer(reading, model, asked.threshold),
+        stability=held,
+        evidence=lies,
+        sample=samples.sample_of(sha256) is not None,
+    )
 
 
 def _films_at(paths: Sequence[Path]) -> Iterator[Path]:
@@ -98,42 +178,34 @@ def _films_at(paths: Sequence[Path]) -> Iterator[Path]:
         yield from films
 
 
-def _line(path: Path, reading: Any, model: Any, threshold: float) -> dict[str, Any]:
-    from cxr.reading import cases
-
-    result = reading.result
+def _line(path: Path, case: Any, model: Any, asked: _Asked) -> dict[str, Any]:
+    reading, result = case.reading, case.reading.result
     refused = isinstance(result, ImageError)
-    return {
+    line = {
         "file": str(path),
         "status": "refused" if refused else "scored",
         "code": result.code if refused else None,
         "reason": result.message if refused else None,
         "eligible": reading.eligible,
         "probability": None if refused else result.probability,
-        "answer": cases.answer(reading, model, threshold),
-        "threshold": threshold,
+        "answer": case.answer,
+        "threshold": case.threshold,
         "model_id": model.card.model_id,
         "model_sha256": model.sha256,
         "warnings": list(reading.cautions + reading.warnings),
         "seconds": round(reading.seconds, 4),
     }
+    if asked.stability:
+        line["stability"] = _stability(case.stability)
+    if asked.evidence:
+        line["evidence"] = None if case.evidence is None else asdict(case.evidence)
+    return line
 
 
-def _stability(reading: Any, model: Any, threshold: float) -> dict[str, Any] | None:
-    from cxr.reading import stability
-
-    if isinstance(reading.result, ImageError):
+def _stability(held: Any) -> dict[str, Any] | None:
+    if held is None:
         return None
-    found = stability.measure(reading, model, threshold)
-    return {**asdict(found), "changes": found.changes, "flips": found.flips}
-
-
-def _evidence(reading: Any, model: Any) -> dict[str, Any] | None:
-    from cxr.reading import zones
-
-    if isinstance(reading.result, ImageError) or reading.lungs is None:
-        return None
-    return asdict(zones.evidence(reading, model))
+    return {**asdict(held), "changes": held.changes, "flips": held.flips}
 
 
 def _in_words(line: dict[str, Any]) -> str:

@@ -1,6 +1,5 @@
 """`python -m cxr models ACTION`: the registry on the command line."""
 
-import json
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -8,9 +7,9 @@ from typing import Any
 
 import click
 
-from cxr import documents
-from cxr.commands.answers import DONE, DONE_WITH_REFUSALS, json_option, write
-from cxr.config import Settings, settings
+from cxr.commands import answers
+from cxr.commands.answers import DONE, json_option
+from cxr.config import Settings
 from cxr.errors import CxrError, ModelError
 from cxr.records import audit
 
@@ -25,22 +24,7 @@ def models(context: click.Context, as_json: bool) -> int:
 
 
 def _action(name: str) -> Callable[[Callable[..., Any]], click.Command]:
-    """Makes a command of a function that returns its answer and whether all is well."""
-
-    def made(function: Callable[..., tuple[Any, bool]]) -> click.Command:
-        @click.pass_context
-        def run(context: click.Context, as_json: bool = False, **values: Any) -> int:
-            answer, well = function(settings(), **values)
-            as_json = as_json or bool(context.obj)
-            text = json.dumps(documents.plain(answer), indent=2)
-            write(answer if as_json else text)
-            return DONE if well else DONE_WITH_REFUSALS
-
-        run.__doc__ = function.__doc__
-        run.__click_params__ = getattr(function, "__click_params__", [])  # type: ignore[attr-defined]
-        return models.command(name)(json_option(run))
-
-    return made
+    return answers.action(models, name)
 
 
 _model = click.argument("model_id", metavar="ID")

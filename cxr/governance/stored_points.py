@@ -21,6 +21,7 @@ from cxr.records.audit import Entry
 
 FOLDER = "operating-points"
 ACTION = "operating point stored"
+SHIPPED, SITE, READER = "shipped", "site", "reader"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,6 +138,24 @@ def points(records_dir: Path, card: Card) -> list[StoredPoint]:
         return []
     trail = audit.entries(records_dir, model_id=card.model_id, actions=(ACTION,))
     return [p for entry in trail for p in mine if _is_recorded(p, entry)]
+
+
+def source(records_dir: Path, card: Card, threshold: float) -> tuple[str, str]:
+    """Returns whose threshold a value is, and the id of the site's point if it is that.
+
+    Args:
+        records_dir: where records are kept.
+        card: of the model.
+        threshold: `[0, 1]`.
+
+    Returns:
+        `SHIPPED`, `SITE` or `READER`; the id is empty but for the site's.
+    """
+    if threshold == card.threshold.value:
+        return SHIPPED, ""
+    stored = points(records_dir, card)
+    ids = [point.point_id for point in stored if point.threshold == threshold]
+    return (SITE, ids[0]) if ids else (READER, "")
 
 
 def _add_to_audit_trail(records_dir: Path, point: StoredPoint) -> None:

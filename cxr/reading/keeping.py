@@ -4,10 +4,10 @@ It owns the one way from a reading to a kept case, for page and command line. Fi
 read on where nothing can be kept.
 """
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from cxr.errors import ImageError
+from cxr.errors import CxrError, ImageError
 from cxr.films import display
 from cxr.models.inference import Model
 from cxr.reading.cases import Case, Context, Review
@@ -15,6 +15,55 @@ from cxr.reading.stability import Stability
 from cxr.reading.zones import Evidence
 from cxr.records import history
 from cxr.records.kept import WITHDRAWN, KeptCase, KeptReading
+
+
+@dataclass(kw_only=True)
+class Keeper:
+    """Keeps one case after the other; where it can't, films are read on.
+
+    Attributes:
+        records_dir: of the history.
+        actor: who has the films read.
+        worklist: random id of the list that they are read in, or empty.
+        with_film: keeps the films' pictures too.
+        missed: how many cases were not kept.
+        trouble: why the newest case was not kept, a sentence; empty if it was.
+    """
+
+    records_dir: Path
+    actor: str
+    worklist: str = ""
+    with_film: bool = False
+    missed: int = 0
+    trouble: str = ""
+
+    def keep(self, case: Case, model: Model, *, site: str = "") -> str:
+        """Keeps a case and returns its id; empty where it could not be kept.
+
+        Args:
+            case: as it was read.
+            model: that read it.
+            site: name of the site's operating point, where its threshold is that.
+        """
+        try:
+            case_id = keep(
+                case,
+                model,
+                self.records_dir,
+                actor=self.actor,
+                worklist=self.worklist,
+                site=site,
+                with_film=self.with_film,
+            )
+        except CxrError as error:
+            self.trouble = error.message
+        except OSError as error:
+            self.trouble = f"The history can't be written: {error.strerror or error}."
+        else:
+            self.trouble = ""
+            return case_id
+        self.missed += 1
+        return ""
 
 
 def keep(
@@ -157,6 +206,8 @@ def reading_of(
         code=result.code if isinstance(result, ImageError) else "",
         frontal=None if likeness is None else likeness.frontal,
         unlike=None if likeness is None else likeness.unlike,
+        brightness=reading.brightness,
+        contrast=reading.contrast,
         cautions=reading.cautions,
         warnings=reading.warnings,
         format=reading.format,

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -44,6 +45,9 @@ class Reading:
         bits: bits a pixel had in the file; 0 if it could not be decoded.
         height: rows of the film; 0 if it could not be decoded.
         width: columns of the film; 0 if it could not be decoded.
+        brightness: mean grey level of the film, `[0, 255]`, bright = dense; None if it
+            could not be decoded.
+        contrast: standard deviation of its grey levels, likewise.
         picture: the film for the screen, `uint8`, shape `(h, w)`; empty if it could
             not be decoded or no picture was asked for.
         lungs: the two lungs as the lung network sees them; None without that network
@@ -61,6 +65,8 @@ class Reading:
     bits: int = 0
     height: int = 0
     width: int = 0
+    brightness: float | None = None
+    contrast: float | None = None
     picture: NDArray[np.uint8] = field(
         default_factory=lambda: np.empty((0, 0), np.uint8), repr=False, compare=False
     )
@@ -214,6 +220,7 @@ def _prepare(
     if isinstance(film, ImageError):
         return _Prepared(reading=Reading(result=film))
     header = eligibility.by_header(film, model.card)
+    mean, deviation = cv2.meanStdDev(film.pixels)
     reading = Reading(
         result=ImageError("This film has not been scored yet.", code="not-scored"),
         sha256=film.sha256,
@@ -223,6 +230,8 @@ def _prepare(
         bits=film.bits,
         height=film.height,
         width=film.width,
+        brightness=float(mean[0, 0]),
+        contrast=float(deviation[0, 0]),
         patient=film.patient,
     )
     if picture_edge is not None:

@@ -19,6 +19,7 @@ from cxr import disk
 from cxr.errors import CxrError
 
 WAIT_SECONDS = 10.0
+LARGE = 64_000_000  # bytes; to read a file of this size takes a tenth of a second
 
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _CUT_SHORT = {sqlite3.SQLITE_IOERR_SHORT_READ, sqlite3.SQLITE_IOERR_CORRUPTFS}
@@ -49,8 +50,9 @@ class Database:
         damage: what a reader of a damaged one is told to do, a sentence.
         unwritable: what it means that one can't be written, a sentence.
         steps: SQL that brings version 1 to 2, version 2 to 3, and so on.
-        grows: whether it gets so large that its pages are checked once in a process,
-            and again if it got smaller, instead of each time that it is opened.
+        grows: whether it gets so large that its pages are not all read each time that
+            it is opened: once in a process, and again if it got smaller, up to
+            `LARGE`. Beyond that damage is noticed where it is met.
     """
 
     what: str
@@ -122,7 +124,7 @@ class Database:
         path = (folder / self.file).resolve()
         with closing(_connected(path, write=write)) as database:
             older = self._known_version(database) < self.version
-            _check_pages(database, path, once=self.grows)
+            self._check(database, path)
             if not older:
                 yield database
                 return
@@ -180,6 +182,15 @@ class Database:
             f"The {self.what} is damaged. It was left as it is. {self.damage}",
             code="records-damaged",
         )
+
+    def _check(self, database: sqlite3.Connection, path: Path) -> None:
+        """Reads every page, but not each time of a file that grows."""
+        stat = path.stat()
+        identity, size = (stat.st_dev, stat.st_ino), stat.st_size
+        if self.grows and (size > LARGE or _SOUND.get(identity, size + 1) <= size):
+            return
+        check_pages(database)
+        _SOUND[identity] = size
 
     def _known_version(self, database: sqlite3.Connection) -> int:
         """Returns the version of a file, if this program is new enough for it."""
@@ -283,18 +294,17 @@ def _connected(path: Path, *, write: bool) -> sqlite3.Connection:
     raise AssertionError
 
 
-def _check_pages(database: sqlite3.Connection, path: Path, *, once: bool) -> None:
-    """Raises DatabaseError for a damaged file; SQLite reads what was cut off as 0."""
-    stat = path.stat()
-    identity = (stat.st_dev, stat.st_ino)
-    if once and _SOUND.get(identity, stat.st_size + 1) <= stat.st_size:
-        return
+def check_pages(database: sqlite3.Connection) -> None:
+    """Reads every page of an open database.
+
+    Raises:
+        sqlite3.DatabaseError: one is damaged; SQLite reads what was cut off as 0.
+    """
     (answer,) = database.execute("PRAGMA quick_check(1)").fetchone()
     if answer != "ok":
         error = sqlite3.DatabaseError(answer)
         error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
         raise error
-    _SOUND[identity] = stat.st_size
 
 
 def _copy(source: Path, target: Path) -> None:

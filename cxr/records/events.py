@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from cxr import disk, documents
+from cxr.records import kept
 from cxr.records.chain import Chain, clean, guards
 from cxr.records.database import Database, transaction
-from cxr.records.kept import DELETION, Event, KeptCase, case_of
+from cxr.records.kept import DELETION, Event, KeptCase
 
 FILE = "history.sqlite3"
 HEAD = "history.head.json"
@@ -27,6 +28,8 @@ VERSION = 1
 MAX_CONTENT_CHARACTERS = 100_000
 
 _WHAT = "history"
+# What is counted lies in the indices, so that no row is looked up for a count.
+_COUNTED = "answer, opinion, disagreement, sample"
 # An event may lose its content and its salt together, and nothing else may change.
 _SCHEMA = f"""
 CREATE TABLE events (
@@ -75,15 +78,17 @@ CREATE TABLE cases (
     disagreement INTEGER NOT NULL,
     words TEXT NOT NULL
 );
-CREATE INDEX cases_by_time ON cases (time, answer, opinion, disagreement, sample);
-CREATE INDEX cases_by_answer ON cases (answer, time);
-CREATE INDEX cases_by_model ON cases (model_id, time);
-CREATE INDEX cases_by_reader ON cases (reader, time);
-CREATE INDEX cases_of_list ON cases (worklist) WHERE worklist != '';
-CREATE INDEX cases_of_patient ON cases (patient) WHERE patient != '';
-CREATE INDEX cases_of_film ON cases (film) WHERE film != '';
-CREATE INDEX cases_reviewed ON cases (opinion, time) WHERE opinion != '';
-CREATE INDEX cases_disputed ON cases (time) WHERE disagreement;
+CREATE INDEX cases_by_time ON cases (time, {_COUNTED});
+CREATE INDEX cases_by_answer ON cases (answer, time, opinion, disagreement, sample);
+CREATE INDEX cases_by_model ON cases (model_id, time, {_COUNTED});
+CREATE INDEX cases_by_reader ON cases (reader, time, {_COUNTED});
+CREATE INDEX cases_of_list ON cases (worklist);
+CREATE INDEX cases_of_patient ON cases (patient);
+CREATE INDEX cases_of_film ON cases (film);
+CREATE INDEX cases_reviewed ON cases (opinion, time, answer, disagreement, sample)
+WHERE opinion != '';
+CREATE INDEX cases_disputed ON cases (time, answer, opinion, sample)
+WHERE disagreement;
 CREATE INDEX cases_with_words ON cases (words) WHERE words != '';
 PRAGMA user_version = {VERSION};
 """
@@ -218,6 +223,18 @@ def find(database: sqlite3.Connection, case_id: str) -> KeptCase | None:
     return case_of(events)
 
 
+def case_of(events: Sequence[Event]) -> KeptCase:
+    """Returns what the events of one case come to.
+
+    Raises:
+        CxrError: they are not those of a case (code `records-damaged`).
+    """
+    try:
+        return kept.case_of(events)
+    except (ValueError, TypeError) as error:
+        raise HISTORY.damaged() from error
+
+
 def index(database: sqlite3.Connection, case: KeptCase) -> None:
     """Writes the row of a case, or writes it anew, within a transaction."""
     row = row_of(case)
@@ -235,27 +252,30 @@ def empty(database: sqlite3.Connection, case_id: str) -> None:
 
 def row_of(case: KeptCase) -> tuple[Any, ...]:
     """Returns the row of a case, in the order of the table's columns."""
-    kept = case.reading
+    read = case.reading
     return (
-        *(case.number, case.case_id, case.time, case.reader, kept.worklist, kept.film),
-        *(kept.patient, kept.model_id, kept.model_sha256, kept.threshold, kept.answer),
-        *(kept.code, kept.probability, kept.logit, kept.frontal, kept.unlike),
-        *(kept.brightness, kept.contrast, int(kept.sample), case.opinion),
+        *(case.number, case.case_id, case.time, case.reader, read.worklist, read.film),
+        *(read.patient, read.model_id, read.model_sha256, read.threshold, read.answer),
+        *(read.code, read.probability, read.logit, read.frontal, read.unlike),
+        *(read.brightness, read.contrast, int(read.sample), case.opinion),
         None if case.pneumonia is None else int(case.pneumonia),
         *(int(case.disagreement), case.reason.casefold()),
     )
 
 
 def _event(row: Sequence[Any]) -> Event:
-    *known, text = row
-    number, time, kind, case_id, actor = known
+    number, time, kind, case_id, actor, text = row
+    try:
+        content = None if text is None else json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise HISTORY.damaged() from error
     return Event(
         id=number,
         time=time,
         kind=kind,
         case_id=case_id,
         actor=actor,
-        content=None if text is None else json.loads(text),
+        content=content,
     )
 
 

@@ -23,7 +23,7 @@ def store(records_dir: Path, case_id: str, picture: bytes) -> None:
     """
     if not picture.startswith(_PNG):
         raise ValueError("expected a PNG file")
-    path = _path(records_dir, case_id)
+    path = path_of(records_dir, case_id)
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with disk.whole_file(path) as draft:
         draft.touch(mode=0o600)
@@ -37,14 +37,14 @@ def read(records_dir: Path, case_id: str) -> bytes:
         CxrError: there is none (code `no-film`).
     """
     try:
-        return _path(records_dir, case_id).read_bytes()
+        return path_of(records_dir, case_id).read_bytes()
     except OSError as error:
         raise CxrError("The film of this case is not kept.", code="no-film") from error
 
 
 def is_kept(records_dir: Path, case_id: str) -> bool:
     """Returns whether there is a picture of a case."""
-    return _path(records_dir, case_id).is_file()
+    return path_of(records_dir, case_id).is_file()
 
 
 def remove(records_dir: Path, case_id: str) -> None:
@@ -53,10 +53,15 @@ def remove(records_dir: Path, case_id: str) -> None:
     Raises:
         OSError: it can't be removed.
     """
-    _path(records_dir, case_id).unlink(missing_ok=True)
+    path_of(records_dir, case_id).unlink(missing_ok=True)
 
 
-def _path(records_dir: Path, case_id: str) -> Path:
+def path_of(records_dir: Path, case_id: str) -> Path:
+    """Returns where the picture of a case is, or would be.
+
+    Raises:
+        ValueError: that is no case's id.
+    """
     if not (case_id.isascii() and case_id.isalnum()):
         raise ValueError(f"expected the id of a case, received {case_id=}")
     return records_dir / FOLDER / f"{case_id}.png"

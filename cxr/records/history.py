@@ -69,8 +69,9 @@ def keep(
     case_id = secrets.token_hex(8)
     try:
         with events.writing(records_dir) as database:
-            kept = _under_key(records_dir, reading)
-            event = events.append(database, READING, case_id, actor, _content(kept))
+            first = events.CHAIN.last(database)[0] == 0
+            kept = _under_key(keys.secret(records_dir, first=first), reading)
+            event = events.append(database, READING, case_id, actor, content_of(kept))
             events.index(database, case_of([event]))
             if picture is not None:
                 films.store(records_dir, case_id, picture)
@@ -225,8 +226,7 @@ def _delete(records_dir: Path, case_ids: list[str], actor: str, reason: str) -> 
         events.forget(records_dir)
 
 
-def _under_key(records_dir: Path, reading: KeptReading) -> KeptReading:
-    key = keys.secret(records_dir)
+def _under_key(key: bytes, reading: KeptReading) -> KeptReading:
     return replace(
         reading,
         film=keys.keyed(key, reading.film),
@@ -234,7 +234,8 @@ def _under_key(records_dir: Path, reading: KeptReading) -> KeptReading:
     )
 
 
-def _content(reading: KeptReading) -> dict[str, Any]:
+def content_of(reading: KeptReading) -> dict[str, Any]:
+    """Returns a reading as the content of its event."""
     content = asdict(reading)
     return {k: clean(v) if isinstance(v, str) else v for k, v in content.items()}
 

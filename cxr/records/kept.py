@@ -41,9 +41,9 @@ class KeptReading:
         frontal: the gate's logit of an upright frontal chest film; None where it was
             not asked, as the next.
         unlike: its logit of another patient than the training films show.
-        brightness: mean grey level of the film as it was prepared, `[0, 255]`; None
-            where it was not measured, as the next.
-        contrast: their standard deviation.
+        brightness: mean grey level of the film, `[0, 255]`; None if it could not be
+            decoded, as the next.
+        contrast: standard deviation of the grey levels.
         cautions: the app's sentences on why the score may not hold.
         warnings: its sentences on what was unusual in the file.
         format: "PNG", "DICOM" and so on; empty if it could not be decoded.

@@ -6,7 +6,6 @@ stays at the site it can't be; whoever has the secret and the history can.
 
 import hashlib
 import hmac
-import logging
 import os
 import secrets
 import uuid
@@ -18,38 +17,55 @@ from cxr.errors import CxrError
 KEY = "history.key"
 LENGTH = 32  # bytes
 
-logger = logging.getLogger(__name__)
 
-
-def secret(records_dir: Path) -> bytes:
+def secret(records_dir: Path, *, first: bool) -> bytes:
     """Returns the secret of a site, made once; of many callers at once one makes it.
 
     Args:
         records_dir: a folder that is there.
+        first: whether nothing was kept under a secret yet; else none is made.
 
     Raises:
         OSError: it can't be read or written.
-        CxrError: it is damaged (code `history-key`).
+        CxrError: it is damaged, or gone (code `history-key`).
     """
     path = records_dir / KEY
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
+    if first and not path.exists():
         _make(path)
-        content = path.read_bytes()
-    if len(content) != LENGTH:
-        raise CxrError(
-            f"{KEY} is damaged: nothing is kept without it. Put it back from a copy of "
-            "the records. Without a copy delete it: a new one is made, under which "
-            "earlier films and patients are not known again.",
-            code="history-key",
-        )
-    return content
+    if not is_sound(records_dir):
+        raise lost()
+    return path.read_bytes()
+
+
+def lost() -> CxrError:
+    """Returns the error that says that the secret is missing or damaged."""
+    return CxrError(
+        f"{KEY} is missing or damaged: without it films and patients are not known "
+        "again, so nothing is kept. Put it back from a copy of the records, or set the "
+        "history aside (`python -m cxr history check --set-aside REASON`).",
+        code="history-key",
+    )
+
+
+def is_sound(records_dir: Path) -> bool:
+    """Returns whether there is a secret of the right length.
+
+    Raises:
+        OSError: it can't be read.
+    """
+    path = records_dir / KEY
+    return path.exists() and path.stat().st_size == LENGTH
 
 
 def keyed(key: bytes, value: str) -> str:
-    """Returns the HMAC-SHA256 of a value under a secret; nothing stays nothing."""
-    return hmac.new(key, value.encode(), hashlib.sha256).hexdigest() if value else ""
+    """Returns the HMAC of a value under a secret, 32 hexadecimal digits.
+
+    Nothing stays nothing. Half of HMAC-SHA256, which RFC 2104, section 5, allows, is
+    enough to tell a thousand million films apart.
+    """
+    if not value:
+        return ""
+    return hmac.new(key, value.encode(), hashlib.sha256).hexdigest()[:32]
 
 
 def _make(path: Path) -> None:
@@ -63,6 +79,5 @@ def _make(path: Path) -> None:
             os.fsync(file.fileno())
         with suppress(FileExistsError):  # Another process was first.
             os.link(draft, path)
-            logger.info("A new secret was made for the history: %s", KEY)
     finally:
         draft.unlink(missing_ok=True)

@@ -2,7 +2,7 @@
 
 import re
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,9 +10,10 @@ from typing import Any
 
 from cxr.records import events
 from cxr.records.history import no_case
-from cxr.records.kept import Event, KeptCase, case_of
+from cxr.records.kept import Event, KeptCase
 
 Cursor = tuple[str, int]
+Part = tuple[str, tuple[Any, ...]]  # of a condition, with its values
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,6 +116,7 @@ class Series:
         return len(self.case_id)
 
 
+_AT_ONCE = 1_000  # cases that are held at a time
 _COLUMNS = tuple(field.name for field in fields(Series))
 
 
@@ -145,6 +147,18 @@ def cases(
     )
     with events.reading(records_dir) as database:
         return [] if database is None else _cases(database, statement, values)
+
+
+def every(records_dir: Path, query: Query) -> Iterator[KeptCase]:
+    """Yields all cases that a query wants, the newest first; few are held at a time.
+
+    Raises:
+        CxrError: the history can't be read.
+    """
+    before = None
+    while some := cases(records_dir, query, limit=_AT_ONCE, before=before):
+        yield from some
+        before = cursor_of(some[-1])
 
 
 def cursor_of(case: KeptCase) -> Cursor:
@@ -237,37 +251,44 @@ def _cases(
     database: sqlite3.Connection, statement: str, values: Sequence[Any]
 ) -> list[KeptCase]:
     case_ids = [case_id for (case_id,) in database.execute(statement, values)]
-    return [case_of(e) for e in events.events_of(database, case_ids).values()]
+    return [events.case_of(e) for e in events.events_of(database, case_ids).values()]
 
 
 def _condition(query: Query) -> tuple[str, list[Any]]:
     """Returns what follows WHERE, and its values."""
-    wanted: list[str] = ["1"]
-    values: list[Any] = []
-    for name in ("model_id", "reader", "worklist", "patient", "film"):
-        if text := getattr(query, name):
-            wanted.append(f"{name} = ?")
-            values.append(text)
+    parts = [("1", ()), *_exactly(query), *_one_of(query), *_whether(query)]
     for column, time in (("time >= ?", query.since), ("time < ?", query.until)):
         if time is not None:
-            wanted.append(column)
-            values.append(time.astimezone(UTC).isoformat(timespec="milliseconds"))
+            stamp = time.astimezone(UTC).isoformat(timespec="milliseconds")
+            parts.append((column, (stamp,)))
+    if query.text.strip():
+        parts.append(_text(query.text))
+    wanted = " AND ".join(condition for condition, _ in parts)
+    return wanted, [value for _, values in parts for value in values]
+
+
+def _exactly(query: Query) -> Iterator[Part]:
+    for name in ("model_id", "reader", "worklist", "patient", "film"):
+        if text := getattr(query, name):
+            yield f"{name} = ?", (text,)
+
+
+def _one_of(query: Query) -> Iterator[Part]:
     for column, choices in (("answer", query.answers), ("opinion", query.opinions)):
         if choices:
-            wanted.append(f"{column} IN ({', '.join('?' * len(choices))})")
-            values += choices
-    if query.disagreement is not None:
-        wanted.append("disagreement" if query.disagreement else "NOT disagreement")
-    if query.sample is not None:
-        wanted.append("sample" if query.sample else "NOT sample")
-    if query.text.strip():
-        condition, texts = _text(query.text)
-        wanted.append(condition)
-        values += texts
-    return " AND ".join(wanted), values
+            yield f"{column} IN ({', '.join('?' * len(choices))})", tuple(choices)
+    if query.opinions and "" not in query.opinions:
+        yield "opinion != ''", ()  # which the index of reviewed cases is for
 
 
-def _text(text: str) -> tuple[str, list[str]]:
+def _whether(query: Query) -> Iterator[Part]:
+    for column in ("disagreement", "sample"):
+        wanted = getattr(query, column)
+        if wanted is not None:
+            yield (column if wanted else f"NOT {column}"), ()
+
+
+def _text(text: str) -> Part:
     """Returns the condition that an id begins so, or a reason has all the words."""
     words = text.casefold().split()
     has = " AND ".join(["words != ''", *["instr(words, ?)"] * len(words)])
@@ -277,4 +298,4 @@ def _text(text: str) -> tuple[str, list[str]]:
         found.append("SELECT number FROM cases WHERE case_id >= ? AND case_id < ?")
         begin = text.strip().lower()
         values += [begin, f"{begin}g"]  # no digit comes after f
-    return f"number IN ({' UNION '.join(found)})", values
+    return f"number IN ({' UNION '.join(found)})", tuple(values)
