@@ -235,6 +235,12 @@ def case_of(events: Sequence[Event]) -> KeptCase:
         raise HISTORY.damaged() from error
 
 
+def is_there(database: sqlite3.Connection, case_id: str) -> bool:
+    """Returns whether there is such a case."""
+    query = "SELECT count(*) FROM cases WHERE case_id = ?"
+    return bool(database.execute(query, (case_id,)).fetchone()[0])
+
+
 def index(database: sqlite3.Connection, case: KeptCase) -> None:
     """Writes the row of a case, or writes it anew, within a transaction."""
     row = row_of(case)

@@ -1,11 +1,13 @@
 """The pictures of films that a site lets be kept: pixels alone, one file a case."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from cxr import disk
 from cxr.errors import CxrError
 
 FOLDER = "films"
+_STRAY_SECONDS = 3600.0
 _PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -54,6 +56,23 @@ def remove(records_dir: Path, case_id: str) -> None:
         OSError: it can't be removed.
     """
     path_of(records_dir, case_id).unlink(missing_ok=True)
+
+
+def sweep(records_dir: Path, is_known: Callable[[str], bool]) -> None:
+    """Removes pictures that a process left when it was killed: no case claims them.
+
+    Args:
+        records_dir: of the history.
+        is_known: says whether there is a case with such an id.
+
+    Raises:
+        OSError: one can't be removed.
+    """
+    folder = records_dir / FOLDER
+    for path in folder.iterdir() if folder.is_dir() else ():
+        # One that is being written now is claimed in a moment.
+        if disk.age(path) > _STRAY_SECONDS and not is_known(path.stem):
+            path.unlink(missing_ok=True)
 
 
 def path_of(records_dir: Path, case_id: str) -> Path:

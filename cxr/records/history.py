@@ -178,6 +178,7 @@ def delete(records_dir: Path, case_id: str, *, actor: str, reason: str) -> None:
         _found(database, case_id)
     audit.record(records_dir, CASE_DELETED, actor=actor, details={"case_id": case_id})
     _delete(records_dir, [case_id], actor, reason)
+    _sweep(records_dir)
 
 
 def expire(records_dir: Path, days: int, *, actor: str) -> int:
@@ -209,6 +210,7 @@ def expire(records_dir: Path, days: int, *, actor: str) -> int:
     reason = f"kept for {days} days"
     for start in range(0, len(due), _AT_ONCE):
         _delete(records_dir, due[start : start + _AT_ONCE], actor, reason)
+    _sweep(records_dir)
     return len(due)
 
 
@@ -224,6 +226,12 @@ def _delete(records_dir: Path, case_ids: list[str], actor: str, reason: str) -> 
         for case_id in case_ids:
             films.remove(records_dir, case_id)
         events.forget(records_dir)
+
+
+def _sweep(records_dir: Path) -> None:
+    with events.reading(records_dir) as database:
+        if database is not None:
+            films.sweep(records_dir, lambda case_id: events.is_there(database, case_id))
 
 
 def _under_key(key: bytes, reading: KeptReading) -> KeptReading:

@@ -2,29 +2,21 @@
 
 import json
 import logging
-import os
 import signal
 import sqlite3
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
+from kept_readings import cut, overwrite_header, overwrite_pages, tamper
 
 from cxr.config import ROOT
 from cxr.errors import CxrError
 from cxr.records import audit, chain, database
-
-NOBODY = 65534
-
-
-@pytest.fixture
-def records(tmp_path: Path) -> Path:
-    return tmp_path / "records"
 
 
 @pytest.fixture
@@ -35,37 +27,10 @@ def five_rows(records: Path) -> Path:
 
 
 @pytest.fixture
-def without_rights() -> Iterator[Path]:
+def without_rights(read_only) -> Iterator[Path]:
     """A records folder of five rows that this process may read and not write."""
-    with tempfile.TemporaryDirectory() as name:
-        Path(name).chmod(0o755)
-        records = Path(name) / "records"
-        for _ in range(5):
-            audit.record(records, "act", actor="ann")
-        for path in records.iterdir():
-            path.chmod(0o444)
-        records.chmod(0o555)
-        user = os.geteuid()
-        if user == 0:
-            os.seteuid(NOBODY)
-        try:
-            yield records
-        finally:
-            os.seteuid(user)
-            records.chmod(0o755)
-
-
-def tamper(records: Path, *statements: str) -> None:
-    """Changes the database as somebody with a tool of their own would."""
-    with closing(sqlite3.connect(records / audit.DATABASE)) as database, database:
-        query = "SELECT name, sql FROM sqlite_master WHERE type = 'trigger'"
-        triggers = database.execute(query).fetchall()
-        for name, _ in triggers:
-            database.execute(f"DROP TRIGGER {name}")
-        for statement in statements:
-            database.execute(statement)
-        for _, text in triggers:
-            database.execute(text)
+    with read_only(lambda records: audit.record(records, "act", actor="ann")) as place:
+        yield place
 
 
 class TestRows:
@@ -151,7 +116,7 @@ class TestChain:
         ],
     )
     def test_the_place_of_a_change_is_named(self, five_rows, statement, problem):
-        tamper(five_rows, statement)
+        tamper(five_rows / audit.DATABASE, statement)
         [found] = audit.verify(five_rows)
         assert found.startswith(problem)
 
@@ -167,7 +132,7 @@ class TestChain:
         content[2] = "bob"
         sealed = chain.seal(content)
         tamper(
-            five_rows,
+            five_rows / audit.DATABASE,
             f"UPDATE entries SET actor = 'bob', hash = '{sealed}' WHERE id = {row}",
         )
         [found] = audit.verify(five_rows)
@@ -195,7 +160,9 @@ class TestChain:
         assert audit.verify(five_rows) == []
 
     def test_a_row_whose_details_were_spoilt_is_shown_without_them(self, five_rows):
-        tamper(five_rows, "UPDATE entries SET details = '[' WHERE id = 5")
+        tamper(
+            five_rows / audit.DATABASE, "UPDATE entries SET details = '[' WHERE id = 5"
+        )
         assert audit.entries(five_rows, limit=1)[0].details == {}
 
 
@@ -245,23 +212,6 @@ class TestWriters:
         assert audit.verify(records) == []
         known = {str(entry.id) for entry in audit.entries(records)}
         assert {number.strip() for number in told} <= known
-
-
-def overwrite_header(path: Path) -> None:
-    with path.open("r+b") as file:
-        file.write(b"\xff" * 100)
-
-
-def overwrite_pages(path: Path) -> None:
-    size = path.stat().st_size
-    with path.open("r+b") as file:
-        file.seek(4096)
-        file.write(b"\xff" * (size - 4096))
-
-
-def cut(path: Path) -> None:
-    with path.open("r+b") as file:
-        file.truncate(5000)
 
 
 def drop_table(path: Path) -> None:
@@ -314,7 +264,9 @@ class TestDamage:
         assert audit.verify(five_rows) == []
 
     def test_case_2_a_changed_row_can_be_acknowledged_too(self, five_rows):
-        tamper(five_rows, "UPDATE entries SET actor = 'bob' WHERE id = 2")
+        tamper(
+            five_rows / audit.DATABASE, "UPDATE entries SET actor = 'bob' WHERE id = 2"
+        )
         audit.acknowledge(five_rows, actor="ann", reason="looked at it")
         assert audit.verify(five_rows) == []
 
