@@ -21,6 +21,7 @@ from cxr.records import audit, events, films, keys
 from cxr.records.chain import clean
 from cxr.records.kept import (
     ADDITION,
+    CONTEXT_NAMES,
     DELETION,
     OPINIONS,
     READING,
@@ -33,11 +34,6 @@ from cxr.records.kept import (
 
 CASE_DELETED, CASES_EXPIRED = "delete case", "expire cases"
 MAX_REASON_CHARACTERS = 2_000
-# What may be known of a patient besides the film; numbers alone.
-CONTEXT = (
-    *("age_years", "temperature_celsius", "spo2_percent", "days_ill"),
-    "pretest_probability",
-)
 _AT_ONCE = 200  # cases that are deleted in one transaction
 
 logger = logging.getLogger(__name__)
@@ -138,7 +134,7 @@ def add(
         records_dir: of the history.
         case_id: of the case.
         actor: who adds it.
-        context: numbers by the names of `CONTEXT`.
+        context: numbers by the names of `CONTEXT_NAMES`.
         stability: of the answer under small changes, what JSON can hold.
         evidence: where in the lungs the evidence lies, likewise.
 
@@ -252,10 +248,12 @@ def _numbers(context: Mapping[str, float | None]) -> dict[str, float | None]:
     wrong = [
         name
         for name, value in context.items()
-        if name not in CONTEXT or not _is_number(value)
+        if name not in CONTEXT_NAMES or not _is_number(value)
     ]
     if wrong:
-        raise ValueError(f"expected numbers named as in CONTEXT, received {len(wrong)}")
+        raise ValueError(
+            f"expected numbers by the names of a context, received {len(wrong)}"
+        )
     return {k: None if v is None else float(v) for k, v in context.items()}
 
 

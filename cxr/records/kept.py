@@ -15,6 +15,11 @@ ABOVE, BELOW = "above threshold", "below threshold"
 AGREE, DISAGREE, UNSURE, WITHDRAWN = "agree", "disagree", "unsure", ""
 OPINIONS = (AGREE, DISAGREE, UNSURE, WITHDRAWN)
 
+# What may be known of a patient besides the film; numbers alone.
+CONTEXT_NAMES = (
+    *("age_years", "temperature_celsius", "spo2_percent", "days_ill"),
+    "pretest_probability",
+)
 # Kinds of events. A case begins with a reading; a deletion ends it.
 READING, REVIEW, ADDITION, DELETION = "reading", "review", "addition", "deletion"
 

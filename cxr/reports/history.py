@@ -15,8 +15,7 @@ from typing import Any, BinaryIO
 
 from cxr.errors import CxrError
 from cxr.records import audit, films, search
-from cxr.records.history import CONTEXT
-from cxr.records.kept import KeptCase, KeptReading
+from cxr.records.kept import CONTEXT_NAMES, KeptCase, KeptReading
 from cxr.records.search import Query
 from cxr.spreadsheets import as_cell
 
@@ -26,13 +25,13 @@ _READING = tuple(field.name for field in fields(KeptReading))
 _REVIEW = ("opinion", "pneumonia", "disagreement", "reason", "reviewer", "reviewed")
 _STABILITY = ("same", "low", "high")
 COLUMNS = (
-    *("case_id", "time", "reader", *_READING, *_REVIEW, *CONTEXT),
+    *("case_id", "time", "reader", *_READING, *_REVIEW, *CONTEXT_NAMES),
     *(f"stability_{name}" for name in _STABILITY),
     *("evidence_zone", "film_kept"),
 )
 _NUMBERS = (
     *("threshold", "probability", "logit", "frontal", "unlike", "brightness"),
-    *("contrast", "stability_low", "stability_high", *CONTEXT),
+    *("contrast", "stability_low", "stability_high", *CONTEXT_NAMES),
 )
 _COUNTS = ("bits", "height", "width", "stability_same")
 _FLAGS = ("sample", "pneumonia", "disagreement", "film_kept")
@@ -63,7 +62,7 @@ def row(records_dir: Path, case: KeptCase) -> dict[str, Any]:
     """
     held = case.stability or {}
     values = document(records_dir, case) | asdict(case.reading)
-    values |= {name: case.context.get(name) for name in CONTEXT}
+    values |= {name: case.context.get(name) for name in CONTEXT_NAMES}
     values |= {f"stability_{name}": held.get(name) for name in _STABILITY}
     values["evidence_zone"] = (case.evidence or {}).get("zone")
     for name in ("cautions", "warnings"):
