@@ -1,5 +1,6 @@
 """DICOM: one tone for every encoding of a film, and refusals with a name."""
 
+import hashlib
 import struct
 import time
 import warnings
@@ -170,6 +171,41 @@ class TestHeader:
         assert "CANARY" not in repr(read_film(data))
         assert "CANARY" not in refused(as_dicom(FILM, modality="CANARY")).message
         assert not caplog.records
+
+    def test_a_patient_is_known_again_by_a_digest_of_id_and_issuer(self):
+        def patient(**elements: object) -> str:
+            return read_film(as_dicom(FILM, **elements)).patient
+
+        own = patient(PatientID="P1", IssuerOfPatientID="A")
+        assert own == hashlib.sha256(b'["A", "P1"]').hexdigest()
+        assert own == patient(
+            PatientID="P1 ", IssuerOfPatientID="A", PatientName="X", view="AP"
+        )
+        others = [
+            {"PatientID": "P1"},
+            {"PatientID": "P2", "IssuerOfPatientID": "A"},
+            {"PatientID": "P1", "IssuerOfPatientID": "B"},
+            {"PatientID": "AP1"},
+        ]
+        assert len({own, *(patient(**other) for other in others)}) == 5
+
+    @pytest.mark.parametrize("own", [None, " ", ""])
+    def test_without_an_id_there_is_no_digest(self, own):
+        data = as_dicom(FILM, PatientID=own, IssuerOfPatientID="A")
+        assert read_film(data).patient == ""
+
+    @pytest.mark.parametrize("charset", ["ISO_IR 192", "ISO_IR 100", "nonsense", None])
+    def test_an_id_in_any_character_set_is_no_failure(self, charset):
+        data = as_dicom(FILM, PatientID="P1", SpecificCharacterSet="ISO_IR 192")
+        data = data.replace(b"P1", b"\xff\xfe").replace(
+            b"ISO_IR 192", (charset or "").ljust(10).encode()
+        )
+        assert len(read_film(data).patient) == 64
+
+    def test_case_i1_a_patient_is_in_no_repr(self):
+        film = read_film(as_dicom(FILM, PatientID="CANARY"))
+        assert film.patient and film.patient not in repr(film)
+        assert "CANARY" not in repr(film)
 
     def test_what_departs_from_the_standard_is_counted_and_no_failure(self):
         with warnings.catch_warnings():
