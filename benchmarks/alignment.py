@@ -1,6 +1,7 @@
 """What an alignment without labels is worth, simulated on held-out patients.
 
     python -m benchmarks.alignment DATA_DIR [--draws 100] [--films 200] [--json]
+                                   [--every-shift]
 
 The test patients' films in `DATA_DIR` are scored as they are and under shifts of
 acquisition; sites are drawn from them at three shares of pneumonia. Then sites are
@@ -14,11 +15,15 @@ place that a fit with labels gives and the share; how often nothing is proposed;
 often a fit is wrong (its sensitivity is lower by more than `FAR_OFF` than that of the
 shipped threshold on films as they are, of the same place), and in how many of these
 nothing is proposed.
+
+With `--every-shift` only the films of the test patients are drawn from, as they are and
+under every shift of the suite, at the share of pneumonia that they have, and the last
+column says whether the aligned threshold holds the suite's bars.
 """
 
 import argparse
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,6 +40,7 @@ from cxr.models.scores import PLACES
 from cxr.robustness import films as film_sets
 from cxr.robustness import shifts, subjects
 from cxr.robustness.films import FilmSet
+from cxr.robustness.shifts import Shift
 from cxr.validation.alignment import reference
 
 SHARES = (0.05, 0.2, 0.6)
@@ -89,6 +95,7 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=100)
     parser.add_argument("--films", type=int, default=200)
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--every-shift", action="store_true")
     options = parser.parse_args()
     where = settings()
     model = inference.load(where.models_dir)
@@ -97,7 +104,8 @@ def main() -> None:
         options.data_dir, split_of, size=subjects.SIZE, cache_dir=where.cache_dir
     )
     tested = everything.at(everything.in_splits(["test"]))
-    for line in lines(model, tested, draws=options.draws, films=options.films):
+    of = every_shift if options.every_shift else lines
+    for line in of(model, tested, draws=options.draws, films=options.films):
         print(json.dumps(line) if options.json else in_words(line), flush=True)
 
 
@@ -108,7 +116,7 @@ def lines(
     home = reference(settings().models_dir, model.card, APART)
     threshold = float(logit(model.card.threshold.value))
     usual = None
-    for site in sites(model, tested, films):
+    for site in all_sites(model, tested, films):
         shipped = site.rates(threshold)
         usual = usual or shipped[0]
         expected = shipped[0] if site.elsewhere else usual
@@ -121,29 +129,58 @@ def lines(
             }
 
 
-def sites(model: Model, tested: FilmSet, films: int) -> Iterator[Site]:
+def every_shift(
+    model: Model, tested: FilmSet, *, draws: int, films: int
+) -> Iterator[dict[str, object]]:
+    """Yields the figures of every shift of the suite, and whether its bars hold."""
+    home = reference(settings().models_dir, model.card, APART)
+    threshold = float(logit(model.card.threshold.value))
+    share = float(tested.labels.mean())
+    bars = shifts.LEAST_SENSITIVITY, shifts.LEAST_SPECIFICITY
+    for site in shifted_sites(model, tested, films, shifts.SHIFTS):
+        usual = site.rates(threshold)
+        found = simulated(home, site, threshold, share, draws, usual[0])
+        passed = np.greater_equal(found["aligned"], bars).all()
+        yield {
+            "site": site.name,
+            "share": round(share, 2),
+            "shipped": usual,
+            **found,
+            "passed": bool(passed),
+        }
+
+
+def all_sites(model: Model, tested: FilmSet, films: int) -> Iterator[Site]:
     """Yields the kinds of sites; the films as they are first."""
-
-    def site(name: str, pixels: np.ndarray, number: int = films) -> Site:
-        return Site(
-            name=name,
-            labels=tested.labels,
-            logits=logit(subject.probabilities(pixels)),
-            patients=tested.patients,
-            films=number,
-        )
-
-    subject = subjects.subject_of(model)
-    yield site(UNSHIFTED, tested.pixels)
-    for shift in shifts.SHIFTS:
-        if shift.name in CHOSEN:
-            rows = range(len(tested))
-            shifted = [shifts.shifted(tested, row, shift, seed=0) for row in rows]
-            yield site(shift.name, np.stack(shifted))
+    chosen = [shift for shift in shifts.SHIFTS if shift.name in CHOSEN]
+    yield from shifted_sites(model, tested, films, chosen)
     yield from elsewhere(model, films)
-    yield site(FEW, tested.pixels, 60)
-    yield site(
-        BLURRED, np.stack([cv2.GaussianBlur(p, (0, 0), 5) for p in tested.pixels])
+    yield site_of(model, tested, FEW, tested.pixels, 60)
+    blurred = np.stack([cv2.GaussianBlur(p, (0, 0), 5) for p in tested.pixels])
+    yield site_of(model, tested, BLURRED, blurred, films)
+
+
+def shifted_sites(
+    model: Model, tested: FilmSet, films: int, chosen: Sequence[Shift]
+) -> Iterator[Site]:
+    """Yields the test films as they are, then under each shift."""
+    yield site_of(model, tested, UNSHIFTED, tested.pixels, films)
+    for shift in chosen:
+        rows = range(len(tested))
+        shifted = [shifts.shifted(tested, row, shift, seed=0) for row in rows]
+        yield site_of(model, tested, shift.name, np.stack(shifted), films)
+
+
+def site_of(
+    model: Model, tested: FilmSet, name: str, pixels: np.ndarray, films: int
+) -> Site:
+    """Returns the site whose films are those of the test patients, changed."""
+    return Site(
+        name=name,
+        labels=tested.labels,
+        logits=logit(subjects.subject_of(model).probabilities(pixels)),
+        patients=tested.patients,
+        films=films,
     )
 
 
@@ -224,7 +261,9 @@ def in_words(line: dict[str, object]) -> str:
         f"{line['site']:32} {line['share']:4} shipped {before[0]:.3f}/{before[1]:.3f} "
         f"aligned {after[0]:.3f}/{after[1]:.3f} held {line['threshold_held']:.2f} "
         f"{line['share_held']:.2f} nothing {line['nothing_proposed']:.2f} wrong "
-        f"{line['wrong']:.2f}" + ("" if said is None else f" of which said {said:.2f}")
+        f"{line['wrong']:.2f}"
+        + ("" if said is None else f" of which said {said:.2f}")
+        + {None: "", True: " passed", False: " missed"}[line.get("passed")]
     )
 
 

@@ -83,12 +83,19 @@ def evaluate(data: Path, split: str | None, model: str | None, as_json: bool) ->
 )
 @click.option("--data", type=click.Path(path_type=Path), metavar="DIR")
 @click.option("--model", metavar="ID", help="Instead of the active model.")
+@click.option(
+    "--name",
+    default="",
+    metavar="NAME",
+    help="What the validation is to be called; the name of DIR if it isn't said.",
+)
 @background_option
 @json_option
 def validate(
     folder: Path | None,
     data: Path | None,
     model: str | None,
+    name: str,
     background: bool,
     as_json: bool,
 ) -> int:
@@ -106,7 +113,8 @@ def validate(
             raise answers.wrong_use("--background takes --data DIR and no --folder.")
         model_id = model or registry.active_id(where.models_dir)
         source = str(data.resolve())
-        started = local.start(source, model_id, actor=operating_system_user())
+        who = operating_system_user()
+        started = local.start(source, model_id, actor=who, name=name)
         answers.write_started(started, as_json=as_json)
         return DONE
     if folder is None:
@@ -120,6 +128,7 @@ def validate(
             model_id=model_id,
             records_dir=where.records_dir,
             actor=operating_system_user(),
+            name=name,
         )
     elif not (folder / local.CONFIG).is_file():
         raise answers.wrong_use("Say which films to score: --data DIR.")

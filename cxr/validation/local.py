@@ -13,14 +13,12 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-import numpy as np
-
 from cxr import disk, documents
 from cxr.config import settings
 from cxr.datasets import folders
 from cxr.datasets.folders import LabelledFilm, LeftOut
 from cxr.datasets.search import allowed
-from cxr.errors import CxrError, DatasetError, JobError
+from cxr.errors import CxrError, JobError
 from cxr.evaluation import summary
 from cxr.evaluation.estimates import UndefinedMetricWarning
 from cxr.evaluation.scores import Scores
@@ -43,8 +41,9 @@ from cxr.validation.progress import Line
 SPLIT = "local"
 VALIDATED = "validate"  # the action in the audit trail
 REPORT = "report.json"
-LOADING, SCORING, REPORTING = "loading the model", "scoring", "reporting"
-DONE = "done"
+LOADING, SCORING = "loading the model", "scoring"
+REPORTING, DONE = "reporting", "done"
+LONGEST_NAME = 80
 LONG_SILENCE = 300.0  # loading a model; intervals of very many films
 
 
@@ -57,12 +56,19 @@ class Config:
         model_id: the model.
         model_sha256: of its weights; going on with others is refused.
         limit: the only folder below which films are read; empty for any.
+        name: what whoever began it calls it; empty for the name of the films' folder.
     """
 
     data: str
     model_id: str
     model_sha256: str
     limit: str = ""
+    name: str = ""
+
+    @property
+    def title(self) -> str:
+        """The name that it goes by, in letters."""
+        return printable(self.name or Path(self.data).name)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +88,7 @@ class Report:
         bars: what had to hold.
         go: whether all of it does.
         left_out: what lies in the folder besides films, by reason.
+        name: what the validation goes by; empty in reports of before it had one.
     """
 
     model_id: str
@@ -96,6 +103,12 @@ class Report:
     bars: tuple[Bar, ...]
     go: bool
     left_out: tuple[LeftOut, ...] = ()
+    name: str = ""
+
+    @property
+    def title(self) -> str:
+        """The name that it goes by, in letters."""
+        return self.name or self.data
 
 
 def queue() -> Path:
@@ -103,7 +116,7 @@ def queue() -> Path:
     return settings().records_dir / "validations"
 
 
-def start(source: str, model_id: str, *, actor: str) -> Path:
+def start(source: str, model_id: str, *, actor: str, name: str = "") -> Path:
     """Has a model validated in the background and returns the validation's folder.
 
     The audit trail says who started it, on which folder of films.
@@ -112,6 +125,7 @@ def start(source: str, model_id: str, *, actor: str) -> Path:
         source: path of the labelled folder or manifest, as somebody typed it.
         model_id: the model to validate.
         actor: who starts it, for the audit trail.
+        name: what it is to be called; empty for the name of the films' folder.
 
     Raises:
         DatasetError: there are no such films, or the app may not read them.
@@ -128,6 +142,7 @@ def start(source: str, model_id: str, *, actor: str) -> Path:
         limit=where.data_dir,
         records_dir=where.records_dir,
         actor=actor,
+        name=name,
     )
     try:
         control.submit(folder, command(folder))
@@ -156,6 +171,7 @@ def create(
     records_dir: Path,
     actor: str,
     limit: Path | None = None,
+    name: str = "",
 ) -> Path:
     """Returns the new folder of a validation that has not begun to score.
 
@@ -167,6 +183,7 @@ def create(
         records_dir: of the audit trail.
         actor: who starts it, for the audit trail.
         limit: the only folder below which films are read; None for any.
+        name: what it is to be called; empty for the name of the films' folder.
 
     Raises:
         ModelError: there is no such model.
@@ -187,6 +204,7 @@ def create(
             records_dir=records_dir,
             actor=actor,
             limit=limit,
+            name=name,
         )
     except CxrError:
         shutil.rmtree(folder, ignore_errors=True)
@@ -203,6 +221,7 @@ def begin(
     records_dir: Path,
     actor: str,
     limit: Path | None = None,
+    name: str = "",
 ) -> None:
     """Writes into a folder what is asked for; the same again changes nothing.
 
@@ -216,6 +235,7 @@ def begin(
         records_dir: of the audit trail.
         actor: who begins it, for the audit trail.
         limit: the only folder below which films are read; None for any.
+        name: what it is to be called; empty for the name of the films' folder.
 
     Raises:
         ModelError: there is no such model.
@@ -228,6 +248,7 @@ def begin(
         model_id=model_id,
         model_sha256=card.weights_sha256,
         limit=str(limit.resolve()) if limit else "",
+        name=name.strip()[:LONGEST_NAME],
     )
     if (folder / CONFIG).exists():
         if read_config(folder) != wanted:
@@ -240,8 +261,9 @@ def begin(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         details = {"validation": folder.name, "data": Path(wanted.data).name}
-        who = {"actor": actor, "model_id": model_id}
-        audit.record(records_dir, VALIDATED, **who, details=details)
+        audit.record(
+            records_dir, VALIDATED, actor=actor, model_id=model_id, details=details
+        )
         documents.replace(folder / CONFIG, asdict(wanted))
     except OSError as error:
         raise progress.unwritable(error) from error
@@ -356,12 +378,12 @@ def _run(
             lines[line.name] = line
             progress.append(file, line)
             heart.beat(done=len(lines))
-    whole = {"done": len(films), "total": len(films)}
-    heart.stage(REPORTING, **whole, patience=LONG_SILENCE)
+    total = len(films)
+    heart.stage(REPORTING, done=total, total=total, patience=LONG_SILENCE)
     report = _report(folder, config, model, films, lines, models_dir)
     report = replace(report, left_out=listed.left_out)
     documents.replace(folder / REPORT, asdict(report))
-    heart.stage(DONE, **whole)
+    heart.stage(DONE, done=total, total=total)
     return report
 
 
@@ -388,17 +410,13 @@ def _report(
     known = folders.join_copies(
         [replace(film, sha256=lines[film.name].sha256) for film in films]
     )
-    refused = {
-        film.name: lines[film.name].refused
-        for film in known
-        if lines[film.name].refused
-    }
-    scored = _as_scores([film for film in known if film.name not in refused], lines)
+    reasons = {film.name: lines[film.name].refused for film in known}
+    refused = {name: reason for name, reason in reasons.items() if reason}
+    done = [film for film in known if film.name not in refused]
+    scored = progress.as_scores(done, lines)
     scores.write(folder, {SPLIT: scored})
-    scores.write_split(
-        folder,
-        zip(scored.names, scored.sha256, [SPLIT] * len(scored.names), strict=True),
-    )
+    rows = zip(scored.names, scored.sha256, [SPLIT] * len(done), strict=True)
+    scores.write_split(folder, rows)
     split_of = registry.read_split(models_dir, model.card)
     seen = sum(split_of.get(sha256, "test") != "test" for sha256 in scored.sha256)
     evaluated = _evaluate(scored, model.card)
@@ -408,6 +426,7 @@ def _report(
         model_sha256=config.model_sha256,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         data=printable(Path(config.data).name),
+        name=config.title,
         fingerprint=folders.fingerprint(known),
         films=len(films),
         refused=refused,
@@ -415,22 +434,6 @@ def _report(
         evaluation=evaluated,
         bars=bars,
         go=all(bar.passed for bar in bars),
-    )
-
-
-def _as_scores(films: Sequence[LabelledFilm], lines: dict[str, Line]) -> Scores:
-    if not films:
-        raise DatasetError("None of these films could be scored.")
-    theirs = [lines[film.name] for film in films]
-    return Scores(
-        names=tuple(film.name for film in films),
-        sha256=tuple(film.sha256 for film in films),
-        patients=tuple(film.patient_id for film in films),
-        labels=np.array([film.label for film in films]),
-        logits=np.array([line.logit for line in theirs]),
-        probabilities=np.array([line.probability for line in theirs]),
-        subtypes=tuple(film.subtype or "" for film in films),
-        pixels=np.array([float(line.pixels) for line in theirs]),
     )
 
 

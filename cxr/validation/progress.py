@@ -5,14 +5,18 @@ has changed since.
 """
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TextIO
+
+import numpy as np
 
 from cxr import documents
 from cxr.datasets import folders
 from cxr.datasets.folders import LabelledFilm
 from cxr.errors import DatasetError, ImageError, JobError
+from cxr.evaluation.scores import Scores
 from cxr.reading.scoring import Reading
 
 PROGRESS = "progress.jsonl"
@@ -100,4 +104,29 @@ def unwritable(error: OSError) -> JobError:
     return JobError(
         f"The folder of the validation can't be written: {error.strerror}.",
         code="validation-folder",
+    )
+
+
+def as_scores(films: Sequence[LabelledFilm], lines: Mapping[str, Line]) -> Scores:
+    """Returns the scores of films that are done, as a model's are.
+
+    Args:
+        films: those with a score.
+        lines: of each film, by its name.
+
+    Raises:
+        DatasetError: there is no film.
+    """
+    if not films:
+        raise DatasetError("None of these films could be scored.")
+    theirs = [lines[film.name] for film in films]
+    return Scores(
+        names=tuple(film.name for film in films),
+        sha256=tuple(film.sha256 for film in films),
+        patients=tuple(film.patient_id for film in films),
+        labels=np.array([film.label for film in films]),
+        logits=np.array([line.logit for line in theirs]),
+        probabilities=np.array([line.probability for line in theirs]),
+        subtypes=tuple(film.subtype or "" for film in films),
+        pixels=np.array([float(line.pixels) for line in theirs]),
     )

@@ -204,7 +204,7 @@ def test_a_folder_of_200_films_is_validated(browser, serve, folders, hospital):
     page.get_by_role("button", name="Validate").click()
     page.get_by_text("200 films, 0 refused").wait_for(timeout=2 * PATIENCE)
     page.get_by_role("button", name="Show its figures above").click()
-    page.get_by_text("Measured on 200 films of local validation").wait_for(
+    page.get_by_text("Measured on 200 films of hospital, validated").wait_for(
         timeout=PATIENCE
     )
     assert page.get_by_test_id("stException").count() == 0

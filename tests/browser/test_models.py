@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 import pytest
+from classify_in_browser import settled
 from synthetic_films import as_jpeg, chest_phantom
 from tiny_model import register_tiny_model
 
@@ -94,6 +95,8 @@ def test_a_model_leaves_and_comes_back_as_a_file(browser, serve, models_dir):
     address, _ = serve(models_dir)
     page = opened(browser, address, "Models")
     page.get_by_role("tab", name="Files").click(timeout=PATIENCE)
+    page.get_by_role("button", name="Model (zip)").wait_for(timeout=PATIENCE)
+    settled(page)  # while the page runs, its file is one that the next run replaces
     with page.expect_download(timeout=PATIENCE) as export:
         page.get_by_role("button", name="Model (zip)").click(timeout=PATIENCE)
     assert export.value.suggested_filename == "tiny-2.zip"

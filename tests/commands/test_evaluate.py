@@ -128,7 +128,8 @@ class TestValidate:
     ):
         folder = tmp_path / "validation"
         code, out, _ = run(
-            "validate", "--data", films_dir, "--folder", folder, "--json"
+            *("validate", "--data", films_dir, "--folder", folder, "--json"),
+            *("--name", "Winter films"),
         )
         report = strict(out)
         assert code == 1 and report["go"] is False  # far too few films

@@ -29,6 +29,7 @@ from cxr.validation import local as validation_local
 from cxr.validation.local import create, read_scores
 from ui import wording
 from ui.dashboard import figures, report
+from ui.dashboard.beside import beside
 from ui.dashboard.scored_films import CAUTIONS, LocalFilms, SplitFilms
 from ui.dashboard.source import Source
 from ui.dashboard.targets import NOT_MET
@@ -401,6 +402,23 @@ class TestChoices:
         at = page()
         at.selectbox(key="dashboard_other_tiny-2").set_value("tiny-1").run()
         assert "200 films that both were tested on" in words(at)
+        assert re.search(r"tiny-1 \*\*0\.\d+ \(0\.\d+.[01]\.\d+\)\*\*", words(at))
+        assert "tiny-1 is measured on the same films" in words(at)
+        at.selectbox(key="dashboard_films_tiny-2").set_value("validation").run()
+        assert "200 films that both were tested on" in words(at)
+        assert "tiny-1 is measured on the same films" not in words(at)
+
+    def test_curves_of_both_models_lie_over_each_other(self, models_dir):
+        card = register_tiny_model(models_dir, "tiny-2")
+        scores = scores_of(models_dir)
+        source = source_of(card, scores, films="test", other="tiny-1")
+        view, other = source.view(0.4, None), beside(source)
+        drawn = figures.at_threshold(source, view, ink="#000000", other=other)
+        for title in (figures.ROC, figures.PRECISION_RECALL):
+            names = [trace.name for trace in drawn[title].data if trace.name]
+            assert names[:2] == ["tiny-2", "tiny-1"]
+        alone = figures.at_threshold(source, view, ink="#000000")
+        assert "tiny-1" not in [trace.name for trace in alone[figures.ROC].data]
 
     def test_without_a_model_the_page_stops_plainly(self, tmp_path, monkeypatch):
         monkeypatch.setenv("CXR_MODELS_DIR", str(tmp_path))
@@ -489,6 +507,7 @@ class TestLocalValidation:
     def started(self, hospital):
         at = page()
         at.text_input(key="dashboard_local_folder").set_value(str(hospital)).run()
+        at.text_input(key="dashboard_local_name").set_value("Winter films").run()
         at.button(key="dashboard_local_start").click().run()
         return at
 
@@ -503,7 +522,8 @@ class TestLocalValidation:
         assert "**No-go**" in words(at) and "8 films, 0 refused" in words(at)
         at.button(key=f"dashboard_local_show_{job.name}").click().run()
         assert not at.exception
-        assert f"8 films of local validation {job.name}" in words(at)
+        assert "8 films of Winter films, validated 20" in words(at)
+        assert "**Winter films** · :orange[" in words(at)
         assert "not met], at the shipped threshold" in words(at)
         assert re.search(r"Without an answer 0\.\d+ \(.*among the others", words(at))
         assert at.slider(key=THRESHOLD).value == 0.4

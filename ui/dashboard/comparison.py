@@ -8,6 +8,7 @@ import streamlit as st
 from cxr.errors import CxrError
 from ui import side_by_side, wording
 from ui.dashboard import curves
+from ui.dashboard.beside import beside
 from ui.dashboard.layout import plot, two_columns
 from ui.dashboard.source import Source
 
@@ -30,7 +31,10 @@ class Compared:
 
 
 def show_comparison(source: Source) -> None:
-    """Shows the chosen model and another on the films that both were tested on."""
+    """Shows the chosen model and another on the films that both were tested on.
+
+    Their curves stand here only where they don't lie over the page's own.
+    """
     if not source.other:
         return
     st.subheader(_title(source), anchor=False)
@@ -41,18 +45,25 @@ def show_comparison(source: Source) -> None:
         return
     if pair is None:
         return
+    if beside(source) is not None:
+        _show_rows(pair)
+        return
     columns = two_columns()
     with columns.cell():
-        # Wide enough to tell the two likelihood ratios apart on a narrow screen.
-        st.dataframe(
-            pair.rows,
-            hide_index=True,
-            height="content",
-            column_config={"metric": st.column_config.TextColumn(width=180)},
-        )
-        st.caption(wording.escaped(pair.words))
+        _show_rows(pair)
     with columns.cell():
         plot("two_models", pair.figure)
+
+
+def _show_rows(pair: Compared) -> None:
+    # Wide enough to tell the two likelihood ratios apart on a narrow screen.
+    st.dataframe(
+        pair.rows,
+        hide_index=True,
+        height="content",
+        column_config={"metric": st.column_config.TextColumn(width=180)},
+    )
+    st.caption(wording.escaped(pair.words))
 
 
 def compared(source: Source) -> Compared | None:

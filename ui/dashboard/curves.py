@@ -1,10 +1,11 @@
 """The dashboard's curves: rates, ROC, precision and recall, net benefit."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
+from numpy.typing import NDArray
 
 from cxr.evaluation.estimates import Estimate
 from cxr.evaluation.operating import OperatingPoint
@@ -104,19 +105,18 @@ def rates(
 
 
 def roc(
-    lines: CurveLines, point: OperatingPoint, shipped: OperatingPoint, name: str
+    lines: Mapping[str, CurveLines], point: OperatingPoint, shipped: OperatingPoint
 ) -> go.Figure:
     """Returns the ROC curve with the threshold, its intervals, and the shipped one.
 
     Args:
-        lines: along all thresholds.
+        lines: along all thresholds, by model; the first one's are marked.
         point: at the threshold.
         shipped: at the shipped threshold.
-        name: of the model.
     """
     return figure(
         [
-            line(name, 1 - lines.specificity, lines.sensitivity, MODEL),
+            *_each_model(lines, _over_false_alarms),
             guide([0, 1], [0, 1]),
             *_operating_points(
                 *((_false_alarms(p), p.sensitivity) for p in (shipped, point))
@@ -128,24 +128,22 @@ def roc(
 
 
 def precision_recall(
-    lines: CurveLines,
+    lines: Mapping[str, CurveLines],
     point: OperatingPoint,
     shipped: OperatingPoint,
     prevalence: float,
-    name: str,
 ) -> go.Figure:
     """Returns precision over sensitivity; the dotted line is chance.
 
     Args:
-        lines: along all thresholds.
+        lines: along all thresholds, by model; the first one's are marked.
         point: at the threshold.
         shipped: at the shipped threshold.
         prevalence: of pneumonia among these films.
-        name: of the model.
     """
     return figure(
         [
-            line(name, lines.sensitivity, lines.precision, MODEL),
+            *_each_model(lines, lambda of: (of.sensitivity, of.precision)),
             guide([0, 1], [prevalence] * 2),
             *_operating_points(
                 *((p.sensitivity, p.precision) for p in (shipped, point))
@@ -192,15 +190,29 @@ def net_benefit(curve: DecisionCurve, local_threshold: float) -> go.Figure:
 
 def two_models(lines: Mapping[str, CurveLines]) -> go.Figure:
     """Returns the ROC curves of two models on the same films, by model id."""
-    styles = ((MODEL, "solid"), (DOUBT, "dash"))
     return figure(
-        [
-            line(name, 1 - curve.specificity, curve.sensitivity, *style)
-            for (name, curve), style in zip(lines.items(), styles, strict=False)
-        ],
+        _each_model(lines, _over_false_alarms),
         xaxis={"title": FALSE_ALARMS, "range": UNIT},
         yaxis={"title": "sensitivity", "range": UNIT},
     )
+
+
+def _each_model(
+    lines: Mapping[str, CurveLines],
+    axes: Callable[[CurveLines], tuple[NDArray[np.float64], NDArray[np.float64]]],
+) -> list[Trace]:
+    """Returns a line for each model, the second one dashed."""
+    styles = ((MODEL, "solid"), (DOUBT, "dash"))
+    return [
+        line(name, *axes(curve), *style)
+        for (name, curve), style in zip(lines.items(), styles, strict=False)
+    ]
+
+
+def _over_false_alarms(
+    lines: CurveLines,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    return 1 - lines.specificity, lines.sensitivity
 
 
 def _operating_points(

@@ -7,6 +7,7 @@ from cxr.validation import appraisal
 from cxr.validation.appraisal import Appraisal
 from ui import learning_curves
 from ui.dashboard import checks, counts, curves
+from ui.dashboard.beside import Beside
 from ui.dashboard.source import Source
 from ui.reliability import reliability_diagram
 from ui.shortcuts import shortcut_forest
@@ -22,7 +23,12 @@ NET_BENEFIT = "Net benefit"
 
 
 def at_threshold(
-    source: Source, view: View, *, ink: str, cell: str | None = None
+    source: Source,
+    view: View,
+    *,
+    ink: str,
+    cell: str | None = None,
+    other: Beside | None = None,
 ) -> dict[str, go.Figure]:
     """Returns the figures that move with the threshold.
 
@@ -34,6 +40,7 @@ def at_threshold(
         view: at the threshold.
         ink: colour of words inside a figure.
         cell: of the matrix that was chosen; None for none.
+        other: a second model on the same films, whose curves lie beside; None for none.
     """
     shown, threshold = source.appraisal, view.point.threshold
     overview = shown.overview
@@ -50,11 +57,14 @@ def at_threshold(
     }
     if not 0 < shown.prevalence < 1:
         return drawn
+    lines = {shown.model_id: overview.lines}
+    if other is not None:
+        lines[other.model_id] = other.lines
     return {
         **drawn,
-        ROC: curves.roc(overview.lines, view.point, shown.whole, shown.model_id),
+        ROC: curves.roc(lines, view.point, shown.whole),
         PRECISION_RECALL: curves.precision_recall(
-            overview.lines, view.point, shown.whole, shown.prevalence, shown.model_id
+            lines, view.point, shown.whole, shown.prevalence
         ),
         PREDICTIVE: curves.predictive_values(view.point, here),
         **_net_benefit(shown, threshold, here),

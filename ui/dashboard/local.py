@@ -5,7 +5,6 @@ see the same. The shipped threshold is used and stays as it is.
 """
 
 import math
-from pathlib import Path
 
 import streamlit as st
 
@@ -42,7 +41,8 @@ def bar_rows(report: Report) -> list[tuple[str, str, str]]:
 def show_verdict(source: Source) -> None:
     """Shows above the figures of a local validation whether all its bars are met."""
     if (report := source.films.report()) is not None:
-        st.markdown(f"{_verdict(report)}, at the shipped threshold")
+        name = wording.escaped(wording.file_name(report.title))
+        st.markdown(f"**{name}** · {_verdict(report)}, at the shipped threshold")
 
 
 def show_local_validation(card: Card) -> None:
@@ -65,13 +65,20 @@ def show_local_validation(card: Card) -> None:
             max_chars=1000,
             icon=":material/folder_open:",
         )
+        name = st.text_input(
+            "Name",
+            key="dashboard_local_name",
+            persist_state="session",
+            max_chars=local.LONGEST_NAME,
+            placeholder="that of the folder",
+        )
         st.button(
             f"Validate {card.model_id}",
             key="dashboard_local_start",
             icon=":material/play_arrow:",
             disabled=not folder.strip(),
             on_click=_start,
-            args=(card, folder.strip()),
+            args=(card, folder.strip(), name),
         )
     if refused := st.session_state.pop(REFUSED, ""):
         st.warning(wording.escaped(refused), icon=":material/folder_off:")
@@ -85,9 +92,9 @@ def show_local_validation(card: Card) -> None:
         _show_report(card, name, report)
 
 
-def _start(card: Card, text: str) -> None:
+def _start(card: Card, text: str, name: str) -> None:
     try:
-        local.start(text, card.model_id, actor=actor())
+        local.start(text, card.model_id, actor=actor(), name=name)
     except CxrError as error:
         st.session_state[REFUSED] = error.message
 
@@ -115,15 +122,14 @@ def _show_running(card: Card) -> None:
             jobs.show_job(
                 job,
                 STAGES,
-                title=f"**{_data_name(job)}**",
+                title=f"**{_title(job)}**",
                 key=f"dashboard_local_stop_{job.name}",
                 help="Scored films are kept; the validation can go on later.",
             )
 
 
-def _data_name(job: Job) -> str:
-    config = local.read_config(job.folder)
-    return wording.escaped(wording.file_name(Path(config.data).name))
+def _title(job: Job) -> str:
+    return wording.escaped(wording.file_name(local.read_config(job.folder).title))
 
 
 def _show_unfinished(job: Job) -> None:
@@ -131,7 +137,7 @@ def _show_unfinished(job: Job) -> None:
     with st.container(border=True, horizontal=True, vertical_alignment="center"):
         reason = wording.escaped(f"{job.reason} {job.advice}".strip())
         st.markdown(
-            f":violet[:material/stop_circle:] {_data_name(job)}: {job.state}. {reason}"
+            f":violet[:material/stop_circle:] {_title(job)}: {job.state}. {reason}"
         )
         if st.button(
             "Resume",
@@ -155,8 +161,9 @@ def _show_unfinished(job: Job) -> None:
 def _show_report(card: Card, name: str, report: Report) -> None:
     with st.container(border=True):
         st.markdown(
-            f"{_verdict(report)} · {wording.escaped(wording.file_name(report.data))} · "
-            f"{report.films:,} films, {len(report.refused):,} refused · "
+            f"**{wording.escaped(wording.file_name(report.title))}** · "
+            f"{_verdict(report)} · {report.films:,} films, {len(report.refused):,} "
+            f"refused · "
             f"{report.created[:10]}"
         )
         st.dataframe(

@@ -19,6 +19,7 @@ from cxr.reports.document import NOTICE
 from cxr.validation import tables
 from ui import wording
 from ui.dashboard import comparison, figures
+from ui.dashboard.beside import beside
 from ui.dashboard.comparison import Compared
 from ui.dashboard.local import bar_rows
 from ui.dashboard.source import Source
@@ -52,7 +53,7 @@ def html(source: Source, view: View) -> str:
     """
     compared = _compared(source)
     drawn = {
-        **figures.at_threshold(source, view, ink=INK),
+        **figures.at_threshold(source, view, ink=INK, other=beside(source)),
         **figures.whatever_the_threshold(source, ink=INK),
         **({compared.title: compared.figure} if compared else {}),
     }
@@ -100,7 +101,7 @@ def _validation(source: Source) -> dict[str, object] | None:
         return None
     return {
         "verdict": "go" if report.go else "no-go",
-        "words": f"{report.data}, {report.films:,} films, {len(report.refused):,} "
+        "words": f"{report.title}, {report.films:,} films, {len(report.refused):,} "
         "refused",
         "bars": [("bar", "here", ""), *bar_rows(report)],
     }

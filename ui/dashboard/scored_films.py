@@ -139,8 +139,16 @@ class LocalFilms:
         return self.key
 
     def words(self) -> str:
-        """Returns which validation they are of, as text that can do nothing."""
-        return f"films of local validation {wording.file_name(self.name)}"
+        """Returns which validation they are of, as text that can do nothing.
+
+        Two of one name differ by the time at which they were made, UTC.
+        """
+        try:
+            report = self.report()
+        except JobError:
+            return f"films of local validation {wording.file_name(self.name)}"
+        made = report.created[:16].replace("T", " ")
+        return f"films of {wording.file_name(report.title)}, validated {made}"
 
     def caution(self) -> str:
         """Returns how many of them the model has seen before; empty if none."""

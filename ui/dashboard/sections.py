@@ -12,6 +12,7 @@ from cxr.validation import tables
 from ui import wording
 from ui.charts import ink
 from ui.dashboard import checks, figures, local, report, tiles
+from ui.dashboard.beside import beside
 from ui.dashboard.films import bin_clicked, cell_clicked, chosen_cell, show_films
 from ui.dashboard.layout import FORMATS, plot, two_columns
 from ui.dashboard.scored_films import SplitFilms
@@ -44,13 +45,16 @@ def show_threshold(source: Source) -> None:
         if words := source.films.caution():
             st.info(words, icon=":material/info:")
         local.show_verdict(source)
-        tiles.show_tiles(source, view)
+        other = beside(source)
+        tiles.show_tiles(source, view, other)
         with st.container(horizontal=True, vertical_alignment="center"):
             offer_to_store(source, view.point)
             _show_downloads(source, view)
         stored = stored_points.points(settings().records_dir, source.card)
         show_stored(stored)
-        drawn = figures.at_threshold(source, view, ink=ink(), cell=chosen_cell())
+        drawn = figures.at_threshold(
+            source, view, ink=ink(), cell=chosen_cell(), other=other
+        )
         _show_matrix_and_films(source, view, drawn)
         other_films = _show_pairs(drawn, alone=len(_other_splits(source)) < 2)
         _show_table(source, view)

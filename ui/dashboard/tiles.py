@@ -9,14 +9,22 @@ from cxr.evaluation.overview import View
 from cxr.evaluation.summary import Evaluation
 from cxr.reading import meaning
 from ui import wording
+from ui.dashboard.beside import Beside
 from ui.dashboard.source import Source
 
 Tiles = dict[str, tuple[Estimate, Estimate | None]]
 
 
-def show_tiles(source: Source, view: View) -> None:
-    """Shows the figures at the threshold, with their change against the shipped one."""
+def show_tiles(source: Source, view: View, other: Beside | None = None) -> None:
+    """Shows the figures at the threshold, with their change against the shipped one.
+
+    Args:
+        source: what the page is about.
+        view: at the threshold.
+        other: whose figures stand below those of the model; None for none.
+    """
     grid = st.grid(5, min_column_width=170, border=True, gap="small")
+    others = {} if other is None else other.values()
     for label, (value, before) in tiles(source.appraisal.whole, view).items():
         with grid.cell():
             st.metric(
@@ -27,8 +35,15 @@ def show_tiles(source: Source, view: View) -> None:
                 delta_arrow="off",
             )
             st.caption(f"{wording.INTERVAL} {wording.interval(value)}")
+            if other is not None and label in others:
+                st.caption(f"{other.model_id} **{wording.estimate(others[label])}**")
     st.markdown(_costs(source, view))
     st.caption(_measured(source, view))
+    if other is not None:
+        st.caption(
+            f"{other.model_id} is measured on the same films, at its own shipped "
+            f"threshold {wording.threshold(other.evaluation.threshold)}."
+        )
 
 
 def tiles(whole: Evaluation, view: View) -> Tiles:
