@@ -11,7 +11,7 @@ from pathlib import Path
 from cxr import disk
 from cxr.errors import CxrError
 from cxr.records import audit, events, keys
-from cxr.records.database import check_pages
+from cxr.records.database import check_pages, transaction
 from cxr.records.events import case_of
 from cxr.records.kept import DELETION, READING
 
@@ -26,10 +26,11 @@ def obstacle(records_dir: Path) -> CxrError | None:
             if database is None:
                 return None
         with events.HISTORY.named_errors(records_dir):
-            with events.HISTORY.opened(records_dir) as database:
-                database.execute("BEGIN IMMEDIATE")
+            with (
+                events.HISTORY.opened(records_dir) as database,
+                transaction(database),
+            ):
                 events.CHAIN.require_whole(records_dir, database)
-                database.execute("ROLLBACK")
             if not keys.is_sound(records_dir):
                 raise keys.lost()
     except CxrError as error:
