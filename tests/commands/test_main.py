@@ -23,7 +23,11 @@ class TestProgram:
                 for command in vars(module).values()
                 if isinstance(command, click.Command)
             }
-        actions = set(program.commands.commands["models"].commands)
+        actions = {
+            action
+            for name in ("models", "history")
+            for action in program.commands.commands[name].commands
+        }
         called = set(program.commands.commands)
         assert written == called | actions | {program.commands.name}
 
