@@ -1,9 +1,9 @@
 """The file of the history: its events, in a chain, and one row a case to search by.
 
-It owns both tables. What happens to a case is an event, which is only ever added; the
+It owns these tables. What happens to a case is an event, which is only ever added; the
 chain goes over the hash of an event's content, so that the content of a deleted case
-can be emptied and the chain still holds. The row of a case follows from its events, is
-written in the same transaction, and can be made anew from them.
+can be emptied and the chain still holds. The row of a case, and the tally of the rows,
+follow from the events, are written in the same transaction, and can be made anew.
 """
 
 import hashlib
@@ -30,6 +30,8 @@ MAX_CONTENT_CHARACTERS = 100_000
 _WHAT = "history"
 # What is counted lies in the indices, so that no row is looked up for a count.
 _COUNTED = "answer, opinion, disagreement, sample"
+# By these alone cases are counted while they are written: a million are not read again.
+_TALLIED = "model_id, reader, answer, opinion, disagreement, sample"
 # An event may lose its content and its salt together, and nothing else may change.
 _SCHEMA = f"""
 CREATE TABLE events (
@@ -90,6 +92,19 @@ WHERE opinion != '';
 CREATE INDEX cases_disputed ON cases (time, answer, opinion, sample)
 WHERE disagreement;
 CREATE INDEX cases_with_words ON cases (words) WHERE words != '';
+CREATE TABLE tally (
+    {_TALLIED},
+    cases INTEGER NOT NULL,
+    PRIMARY KEY ({_TALLIED})
+) WITHOUT ROWID;
+CREATE TRIGGER counted AFTER INSERT ON cases BEGIN
+    INSERT INTO tally SELECT {_TALLIED}, 1 FROM cases WHERE number = NEW.number
+    ON CONFLICT DO UPDATE SET cases = cases + 1;
+END;
+CREATE TRIGGER uncounted BEFORE DELETE ON cases BEGIN
+    UPDATE tally SET cases = cases - 1 WHERE ({_TALLIED}) =
+        (SELECT {_TALLIED} FROM cases WHERE number = OLD.number);
+END;
 PRAGMA user_version = {VERSION};
 """
 HISTORY = Database(
@@ -245,7 +260,8 @@ def index(database: sqlite3.Connection, case: KeptCase) -> None:
     """Writes the row of a case, or writes it anew, within a transaction."""
     row = row_of(case)
     places = ", ".join("?" * len(row))
-    database.execute(f"REPLACE INTO cases VALUES ({places})", row)
+    database.execute("DELETE FROM cases WHERE number = ?", (case.number,))
+    database.execute(f"INSERT INTO cases VALUES ({places})", row)
 
 
 def empty(database: sqlite3.Connection, case_id: str) -> None:
@@ -254,6 +270,16 @@ def empty(database: sqlite3.Connection, case_id: str) -> None:
         "UPDATE events SET content = NULL, salt = NULL WHERE case_id = ?", (case_id,)
     )
     database.execute("DELETE FROM cases WHERE case_id = ?", (case_id,))
+
+
+def tally_holds(database: sqlite3.Connection) -> bool:
+    """Returns whether the tally is what counting the rows of the cases gives."""
+    tallied = f"SELECT {_TALLIED}, cases FROM tally WHERE cases != 0"
+    counted = f"SELECT {_TALLIED}, count(*) FROM cases GROUP BY {_TALLIED}"
+    for more, less in ((tallied, counted), (counted, tallied)):
+        if database.execute(f"{more} EXCEPT {less}").fetchone():
+            return False
+    return True
 
 
 def row_of(case: KeptCase) -> tuple[Any, ...]:

@@ -174,8 +174,9 @@ def count(records_dir: Path, query: Query = Query()) -> Counts:  # noqa: B008
     """
     wanted, values = _condition(query)
     statement = (
-        "SELECT answer, count(*), sum(opinion != ''), sum(disagreement) FROM cases "
-        f"WHERE {wanted} GROUP BY answer"
+        "SELECT answer, sum(cases), sum(cases * (opinion != '')), "
+        f"sum(cases * disagreement) FROM {_counted_in(query)} "
+        f"WHERE cases AND {wanted} GROUP BY answer"
     )
     with events.reading(records_dir) as database:
         rows = [] if database is None else database.execute(statement, values)
@@ -265,6 +266,14 @@ def _condition(query: Query) -> tuple[str, list[Any]]:
         parts.append(_text(query.text))
     wanted = " AND ".join(condition for condition, _ in parts)
     return wanted, [value for _, values in parts for value in values]
+
+
+def _counted_in(query: Query) -> str:
+    """Returns the table that a query's cases are counted in."""
+    limited = (query.text.strip(), query.since, query.until)
+    if any(limited) or query.worklist or query.patient or query.film:
+        return "(SELECT *, 1 AS cases FROM cases)"
+    return "tally"
 
 
 def _exactly(query: Query) -> Iterator[Part]:

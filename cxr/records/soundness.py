@@ -111,6 +111,7 @@ def rebuild(records_dir: Path, *, actor: str) -> int:
     with events.writing(records_dir) as database:
         known = _case_ids(database)
         database.execute("DELETE FROM cases")
+        database.execute("DELETE FROM tally")
         for case_ids in known:
             for found in events.events_of(database, case_ids).values():
                 events.index(database, case_of(found))
@@ -158,6 +159,8 @@ def _case_problems(database: sqlite3.Connection) -> Iterator[str]:
     (listed,) = database.execute("SELECT count(*) FROM cases").fetchone()
     if listed != there:
         yield f"Cases are listed of which there are no events: {listed - there}."
+    if not events.tally_holds(database):
+        yield "The tally of the cases that are listed is wrong."
 
 
 def _case_ids(database: sqlite3.Connection) -> Iterator[list[str]]:

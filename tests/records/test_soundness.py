@@ -88,6 +88,8 @@ def test_case_i5_guards_and_a_head_that_were_taken_away_are_seen(records):
         "UPDATE cases SET answer = 'below threshold' WHERE number = 2",
         "DELETE FROM cases WHERE number = 2",
         "DELETE FROM cases",
+        "UPDATE tally SET cases = cases + 1",
+        "DELETE FROM tally",
         "INSERT INTO cases SELECT 99, 'x', time, reader, worklist, film, patient, "
         "model_id, model_sha256, threshold, answer, code, probability, logit, frontal, "
         "unlike, brightness, contrast, sample, opinion, pneumonia, disagreement, words "
