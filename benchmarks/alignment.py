@@ -34,14 +34,13 @@ from cxr.config import settings
 from cxr.evaluation import alignment
 from cxr.evaluation.alignment import Reference
 from cxr.evaluation.calibration import logit
-from cxr.models import inference, registry
+from cxr.models import home, inference, registry
 from cxr.models.inference import Model
 from cxr.models.scores import PLACES
 from cxr.robustness import films as film_sets
 from cxr.robustness import shifts, subjects
 from cxr.robustness.films import FilmSet
 from cxr.robustness.shifts import Shift
-from cxr.validation.alignment import reference
 
 SHARES = (0.05, 0.2, 0.6)
 APART = ("validation", "calibration")
@@ -113,7 +112,7 @@ def lines(
     model: Model, tested: FilmSet, *, draws: int, films: int
 ) -> Iterator[dict[str, object]]:
     """Yields the figures of every kind of site and share."""
-    home = reference(settings().models_dir, model.card, APART)
+    known = home.reference(settings().models_dir, model.card, APART)
     threshold = float(logit(model.card.threshold.value))
     usual = None
     for site in all_sites(model, tested, films):
@@ -125,7 +124,7 @@ def lines(
                 "site": site.name,
                 "share": share,
                 "shipped": shipped,
-                **simulated(home, site, threshold, share, draws, expected),
+                **simulated(known, site, threshold, share, draws, expected),
             }
 
 

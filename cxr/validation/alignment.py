@@ -11,28 +11,22 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
 from cxr import data_folder
 from cxr.datasets import search
 from cxr.errors import CxrError, DatasetError, ImageError
-from cxr.evaluation import alignment, kinds
-from cxr.evaluation.alignment import Fit, Reference
+from cxr.evaluation import alignment
+from cxr.evaluation.alignment import Fit
 from cxr.evaluation.calibration import logit
 from cxr.evaluation.estimates import Estimate
-from cxr.evaluation.inputs import Floats, Integers
-from cxr.evaluation.scores import Scores
 from cxr.films.decoding import DecoderPool
 from cxr.governance import stored_points
 from cxr.governance.stored_points import StoredPoint
-from cxr.models import registry, scores
+from cxr.models import home
 from cxr.models.cards import Card
 from cxr.models.inference import Model
 from cxr.models.lungs import LungNetwork
-from cxr.models.scores import PLACES
 from cxr.reading import cases, scoring
 
-HOME = ("validation", "test")  # splits that the network did not learn from
 WHY = {
     alignment.FEW: (
         f"Too few films: at least {alignment.FEWEST} that may be scored are needed."
@@ -134,7 +128,7 @@ def align(
     limits = share or (alignment.LOWEST_SHARE, alignment.HIGHEST_SHARE)
     shipped = float(logit(card.threshold.value))
     found = alignment.fit(
-        reference(models_dir, card), logits, threshold=shipped, share=limits
+        home.reference(models_dir, card), logits, threshold=shipped, share=limits
     )
     threshold = found.threshold.through(_probability)
     return Alignment(
@@ -149,42 +143,6 @@ def align(
         after=_answers(scored, model, threshold.value),
         probabilities=tuple(prediction.probability for prediction in predictions),
     )
-
-
-def reference(models_dir: Path, card: Card, splits: Sequence[str] = HOME) -> Reference:
-    """Returns how the model's scores lie on films that it was not trained on.
-
-    Args:
-        models_dir: the registry.
-        card: of the model.
-        splits: whose films these are.
-
-    Raises:
-        ModelError: it has no scores of them.
-    """
-    tables = [registry.read_scores(models_dir, card, split) for split in splits]
-    home = alignment.reference(
-        *_labels_and_logits(card, tables),
-        threshold=float(logit(card.threshold.value)),
-        groups=[patient for t in tables for patient in t.patients],
-    )
-    if PLACES not in card.files:
-        return home
-    there = scores.splits(registry.read_file(models_dir, card, PLACES))
-    elsewhere = [
-        registry.read_scores(models_dir, card, split, table=PLACES)
-        for split in splits
-        if split in there
-    ]
-    if {label for t in elsewhere for label in t.labels.tolist()} != {0, 1}:
-        return home  # Films of one class say nothing of how the other scores.
-    return replace(home, others=(kinds.kind(*_labels_and_logits(card, elsewhere)),))
-
-
-def _labels_and_logits(card: Card, tables: Sequence[Scores]) -> tuple[Integers, Floats]:
-    """Returns labels and calibrated logits of all films of some tables."""
-    logits = np.concatenate([t.logits for t in tables])
-    return np.concatenate([t.labels for t in tables]), card.calibration.scaled(logits)
 
 
 def sign(

@@ -21,7 +21,7 @@ from cxr.evaluation import calibration, ranking
 from cxr.evaluation.operating import operating_point
 from cxr.films import preparation, tones
 from cxr.films.film import read_film
-from cxr.models import cards, inference, registry
+from cxr.models import cards, home, inference, registry
 from cxr.models.network import Outputs
 from cxr.models.scores import PLACES, SCORES, SPLIT
 from cxr.robustness import operating
@@ -29,7 +29,6 @@ from cxr.runs import architectures
 from cxr.training import export, networks, publication
 from cxr.training.batches import PreparedSplit
 from cxr.training.card import ScoredSplit, _backbone, _heatmap_scale, _threshold
-from cxr.validation import alignment
 
 HELD_OUT = ("validation", "calibration", "test")
 
@@ -387,7 +386,7 @@ class TestOtherPlaces:
             probabilities = theirs.calibration.apply(table.logits)
             np.testing.assert_allclose(table.probabilities, probabilities, atol=1e-6)
         assert registry.verify(models_dir, theirs) == []
-        alignment.reference(models_dir, theirs)
+        home.reference(models_dir, theirs)
 
     def test_are_in_the_table_of_all_films(self, published):
         models_dir, theirs, splits = published

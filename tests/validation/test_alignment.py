@@ -10,7 +10,7 @@ from tiny_model import PoolHere, register_tiny_model, tiny_probability
 from cxr.errors import CxrError
 from cxr.evaluation import alignment as fitting
 from cxr.films.film import read_film
-from cxr.models import inference, lungs, registry, scores
+from cxr.models import home, inference, lungs, registry
 from cxr.records import audit
 from cxr.validation import alignment
 
@@ -44,42 +44,6 @@ def found(served):
     )
 
 
-class TestReference:
-    def test_films_of_other_places_are_a_kind_of_their_own(self, tmp_path):
-        register_tiny_model(tmp_path, "tiny-1")
-        card = registry.read_card(tmp_path, "tiny-1")
-        assert alignment.reference(tmp_path, card).others == ()
-        tables = {
-            split: registry.read_scores(tmp_path, card, split)
-            for split in alignment.HOME
-        }
-        moved = {k: replace(t, logits=t.logits + 3) for k, t in tables.items()}
-        folder = registry.folder_of(tmp_path, "tiny-1")
-        scores.write(folder, moved, table=scores.PLACES)
-        files = registry.file_records(folder)
-        registry.write_card(tmp_path, replace(card, files=files))
-        card = registry.read_card(tmp_path, "tiny-1")
-        known = alignment.reference(tmp_path, card)
-        [other] = known.others
-        home, step = known.home, known.home.at[1] - known.home.at[0]
-        for at_home, there in ((home.normal, other.normal), (home.ill, other.ill)):
-            mean = (at_home * home.at).sum() * step
-            assert (there * other.at).sum() * step == pytest.approx(mean + 3, abs=0.1)
-
-    @pytest.mark.parametrize("label", [0, 1])
-    def test_other_places_with_one_class_are_no_kind(self, tmp_path, label):
-        register_tiny_model(tmp_path, "tiny-1")
-        card = registry.read_card(tmp_path, "tiny-1")
-        table = registry.read_scores(tmp_path, card, "test")
-        folder = registry.folder_of(tmp_path, "tiny-1")
-        part = table.rows(np.flatnonzero(table.labels == label))
-        scores.write(folder, {"test": part}, table=scores.PLACES)
-        files = registry.file_records(folder)
-        registry.write_card(tmp_path, replace(card, files=files))
-        card = registry.read_card(tmp_path, "tiny-1")
-        assert alignment.reference(tmp_path, card).others == ()
-
-
 class TestAlign:
     def test_counts_what_was_left_out_by_its_reason(self, found):
         assert found.left_out == {"not-an-image": 10}
@@ -87,12 +51,12 @@ class TestAlign:
 
     def test_fits_the_calibrated_logits_of_the_films(self, served, found):
         models_dir, model, films = served
-        home = alignment.reference(models_dir, model.card)
+        known = home.reference(models_dir, model.card)
         logits = []
         for path in sorted(films.iterdir())[:100]:
             p = tiny_probability(read_film(path.read_bytes()).pixels)
             logits.append(np.log(p / (1 - p)))
-        again = fitting.fit(home, logits, threshold=np.log(0.4 / 0.6))
+        again = fitting.fit(known, logits, threshold=np.log(0.4 / 0.6))
         assert found.fit.threshold.value == pytest.approx(
             again.threshold.value, abs=1e-3
         )
