@@ -50,6 +50,17 @@ class TestScore:
         hashes = [hashlib.sha256(data).hexdigest() for data in films[:n]]
         assert [reading.sha256 for reading in readings] == hashes
 
+    def test_tone_is_that_of_the_film_as_the_networks_get_it(self, model, films):
+        broken = b"no film"
+        *readings, last = scoring.score(
+            model, PoolHere(), [*films[:2], broken], lungs=None
+        )
+        for data, reading in zip(films, readings, strict=False):
+            pixels = read_film(data).pixels
+            assert reading.brightness == pytest.approx(pixels.mean(), rel=1e-5)
+            assert reading.contrast == pytest.approx(pixels.std(), rel=1e-5)
+        assert (last.brightness, last.contrast, last.likeness) == (None, None, None)
+
     @pytest.mark.parametrize("most", [1, 3, 16])
     def test_no_more_are_scored_together_than_asked(
         self, model, films, monkeypatch, most
