@@ -309,7 +309,7 @@ def _posteriors(
     densities = _densities(home, values)
     # The density of what was stretched by b is that at home, divided by b.
     films = weights.sum(axis=1)
-    pull, stretch = _pull(grid), np.log(grid.scale)
+    pull, stretch = log_pull(grid.shift, grid.scale), np.log(grid.scale)
     whole = np.concatenate(
         [
             _log_likely(densities, rows[part], grid.share[part]).sum(axis=1)
@@ -354,11 +354,15 @@ def _log_likely(
     return np.log(np.maximum(p * ill + (1 - p) * normal, np.float32(1e-30)))
 
 
-def _pull(grid: _Grid) -> Floats:
-    """Returns the log of the prior of the shift and scale of each point."""
-    shift = -((grid.shift / SHIFT_SPREAD) ** 2) / 2
-    scale = -((np.log(grid.scale) / SCALE_SPREAD) ** 2) / 2
-    return np.asarray(shift + scale)
+def log_pull(shift: Floats, scale: Floats) -> Floats:
+    """Returns the log of the pull towards "no shift", but for a constant, elementwise.
+
+    Args:
+        shift: in logits.
+        scale: above 0, of that shape.
+    """
+    far, wide = shift / SHIFT_SPREAD, np.log(scale) / SCALE_SPREAD
+    return np.asarray(-(far**2) / 2 - wide**2 / 2)
 
 
 def _shares(low: float, high: float) -> Floats:
