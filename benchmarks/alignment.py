@@ -132,13 +132,13 @@ def every_shift(
     model: Model, tested: FilmSet, *, draws: int, films: int
 ) -> Iterator[dict[str, object]]:
     """Yields the figures of every shift of the suite, and whether its bars hold."""
-    home = reference(settings().models_dir, model.card, APART)
+    known = home.reference(settings().models_dir, model.card, APART)
     threshold = float(logit(model.card.threshold.value))
     share = float(tested.labels.mean())
     bars = shifts.LEAST_SENSITIVITY, shifts.LEAST_SPECIFICITY
     for site in shifted_sites(model, tested, films, shifts.SHIFTS):
         usual = site.rates(threshold)
-        found = simulated(home, site, threshold, share, draws, usual[0])
+        found = simulated(known, site, threshold, share, draws, usual[0])
         passed = np.greater_equal(found["aligned"], bars).all()
         yield {
             "site": site.name,

@@ -14,6 +14,7 @@ from cxr.commands.data import check, download
 from cxr.commands.evaluate import evaluate, validate
 from cxr.commands.history import history
 from cxr.commands.models import models
+from cxr.commands.report import report
 from cxr.commands.robustness import robustness
 from cxr.commands.train import measure, train, train_lungs
 
@@ -32,6 +33,7 @@ for command in (
     align,
     evaluate,
     validate,
+    report,
     check,
     train,
     measure,

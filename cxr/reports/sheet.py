@@ -112,6 +112,17 @@ class Sheet(FPDF):
         self._type(size, colour=colour, bold=bold)
         self.multi_cell(0, size * 0.5, shown(text), new_x="LMARGIN", new_y="NEXT")
 
+    def part(self, title: str, sentences: Iterable[str]) -> None:
+        """Writes the title of a part and the sentences that it begins with."""
+        self.ln(5)
+        if self.will_page_break(24):
+            self.add_page()
+        self.line_of(title, size=12.5, colour=TEXT, bold=True)
+        self.ln(1)
+        for sentence in sentences:
+            self.line_of(sentence, colour=TEXT)
+            self.ln(0.8)
+
     def row(self, label: str, sentences: str | Iterable[str]) -> None:
         """Writes a label and, beside it, sentences below each other."""
         lines = [sentences] if isinstance(sentences, str) else list(sentences)
