@@ -173,9 +173,10 @@ def watch(records_dir: Path, query: Query, known: Home) -> Watch:
         CxrError: the history can't be read.
     """
     query = replace(_real(query), model_id=known.card.model_id)
-    series = search.series(records_dir, query)
+    films = search.count(records_dir, query).cases
+    series = search.series(records_dir, query, skip=_first(films))
     own = [sha256 == known.card.weights_sha256 for sha256 in series.model_sha256]
-    return watched(_latest(only(series, own)), known)
+    return watched(only(series, own), known)
 
 
 def watched(series: Series, known: Home) -> Watch:
@@ -269,9 +270,9 @@ def _real(query: Query) -> Query:
     return replace(query, sample=False)
 
 
-def _latest(series: Series) -> Series:
-    start = max(0, len(series) // MOST - 1) * MOST
-    return only(series, [row >= start for row in range(len(series))])
+def _first(films: int) -> int:
+    """Returns the row of the first film that is looked at."""
+    return max(0, films // MOST - 1) * MOST
 
 
 def _numbers(column: tuple[float | bool | None, ...]) -> NDArray[np.float64]:

@@ -227,15 +227,26 @@ def worklist(records_dir: Path, worklist: str) -> list[KeptCase]:
         return [] if database is None else _cases(database, statement, [worklist])
 
 
-def series(records_dir: Path, query: Query = Query()) -> Series:  # noqa: B008
+def series(
+    records_dir: Path,
+    query: Query = Query(),  # noqa: B008
+    *,
+    skip: int = 0,
+) -> Series:
     """Returns the figures of the cases that a query wants, the oldest first.
+
+    Args:
+        records_dir: of the history.
+        query: which cases.
+        skip: leaves out so many of the oldest ones.
 
     Raises:
         CxrError: the history can't be read.
     """
     wanted, values = _condition(query)
     statement = (
-        f"SELECT {', '.join(_COLUMNS)} FROM cases WHERE {wanted} ORDER BY time, number"
+        f"SELECT {', '.join(_COLUMNS)} FROM cases WHERE {wanted} ORDER BY time, number "
+        f"LIMIT -1 OFFSET {skip:d}"
     )
     with events.reading(records_dir) as database:
         found = [] if database is None else database.execute(statement, values)

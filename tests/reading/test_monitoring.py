@@ -13,7 +13,7 @@ from cxr.evaluation.estimates import Estimate
 from cxr.models import registry
 from cxr.reading import monitoring
 from cxr.reading.monitoring import Measured, Measurements
-from cxr.records import history
+from cxr.records import history, search
 from cxr.records.kept import KeptReading
 from cxr.records.search import Query, Series
 
@@ -196,11 +196,16 @@ class TestWatch:
         found = monitoring.watch(tmp_path, Query(), known)
         assert len(found.times) == 1 and not found.moved
 
-    def test_looks_at_the_latest_films_in_steps(self, card, known, monkeypatch):
-        monkeypatch.setattr(monitoring, "MOST", 100)
-        for n, expected in ((150, 150), (250, 150), (399, 199), (400, 100)):
-            series = columns(card, n)
-            assert len(monitoring._latest(series)) == expected
+    def test_looks_at_the_latest_films_in_steps(
+        self, tmp_path, card, known, monkeypatch
+    ):
+        monkeypatch.setattr(monitoring, "MOST", 4)
+        known = replace(known, films=None, reference=None)
+        for looked_at in (1, 2, 3, 4, 5, 6, 7, 4, 5, 6, 7, 4):
+            history.keep(tmp_path, reading(card, 0.9), actor="anna")
+            found = monitoring.watch(tmp_path, Query(), known)
+            assert len(found.times) == looked_at
+        assert found.times == search.series(tmp_path).time[8:]
 
     def test_a_model_without_held_out_films_is_watched_by_itself(self, card, known):
         alone = replace(known, films=None, reference=None)
