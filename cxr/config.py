@@ -9,7 +9,7 @@ from pathlib import Path
 from cxr.errors import CxrError
 
 ROOT = Path(__file__).resolve().parents[1]
-LOGINS = ("none", "proxy")
+LOGINS = ("none", "proxy", "oidc")
 
 
 @dataclass(frozen=True, kw_only=True)
