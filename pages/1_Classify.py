@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from cxr.records.actors import READ
 from ui.classify.browser import warn_before_leaving
 from ui.classify.films import session_films
 from ui.classify.reading import show_reading
@@ -10,11 +11,13 @@ from ui.classify.worklist import choose_film
 from ui.errors import show_errors
 from ui.frame import frame
 from ui.loaders import active_model
+from ui.people import end_unless_allowed
 from ui.samples import show_source
 
 with show_errors():
     frame("Classify", narrow=True)
 
+    end_unless_allowed(READ)
     model = active_model()
     listed = session_films(model)
     beside = st.sidebar.container()

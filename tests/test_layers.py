@@ -41,7 +41,7 @@ FLOORS: dict[int, dict[str, set[str]]] = {
     1: {"films": set(), "evaluation": set(), "jobs": set(), "records": set()},
     2: {
         "models": {"films", "evaluation"},
-        "datasets": {"films", "evaluation", "jobs"},
+        "datasets": {"films", "evaluation", "jobs", "records"},
     },
     3: {
         "governance": {"models", "records", "evaluation"},

@@ -12,6 +12,7 @@ from cxr.commands.answers import DONE, DONE_WITH_REFUSALS, json_option, write
 from cxr.config import settings
 from cxr.errors import DatasetError, ImageError
 from cxr.names import printable
+from cxr.records.audit import operating_system_user
 
 
 @click.command()
@@ -67,7 +68,15 @@ def classify(
         refused = 0
         files = scoring.contents(films)
         edge = display.SCREEN_EDGE if with_stability or with_evidence else None
-        readings = scoring.score(loaded, pool, files, lungs=network, picture_edge=edge)
+        readings = scoring.read_for(
+            where.records_dir,
+            loaded,
+            pool,
+            files,
+            actor=operating_system_user(),
+            lungs=network,
+            picture_edge=edge,
+        )
         for path, reading in zip(films, readings, strict=True):
             line = _line(path, reading, loaded, threshold)
             if with_stability:

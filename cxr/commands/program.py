@@ -14,6 +14,7 @@ from cxr.commands.data import check, download
 from cxr.commands.evaluate import evaluate, validate
 from cxr.commands.models import models
 from cxr.commands.robustness import robustness
+from cxr.commands.roles import roles
 from cxr.commands.train import measure, train, train_lungs
 
 
@@ -37,6 +38,7 @@ for command in (
     train_lungs,
     robustness,
     models,
+    roles,
     download,
 ):
     commands.add_command(command)

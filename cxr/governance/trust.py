@@ -75,7 +75,13 @@ def load_lungs(models_dir: Path, records_dir: Path, *, threads: int = 0) -> Lung
 
 
 def record_lungs(models_dir: Path, records_dir: Path, *, actor: str) -> Entry:
-    """Records that the lung network as it is now was trained here, and by whom."""
+    """Records that the lung network as it is now was trained here, and by whom.
+
+    Raises:
+        CxrError: that person may not (code `not-allowed`), or the trail can't be
+            written.
+    """
+    actors.require(records_dir, actor, actors.INSTALL_LUNGS)
     return record_card(models_dir, records_dir, INSTALLED, registry.LUNGS, actor=actor)
 
 

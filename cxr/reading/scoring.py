@@ -27,6 +27,7 @@ from cxr.models.inference import Model, Prediction
 from cxr.models.lungs import LungNetwork, Lungs
 from cxr.models.novelty import GateRecord, Likeness
 from cxr.reading import eligibility
+from cxr.records import actors
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,6 +98,43 @@ def contents(paths: Iterable[Path]) -> Iterator[bytes | ImageError]:
             yield content_of(path)
         except ImageError as error:
             yield error
+
+
+def read_for(
+    records_dir: Path,
+    model: Model,
+    pool: DecoderPool,
+    files: Iterable[bytes | ImageError],
+    *,
+    actor: str,
+    lungs: LungNetwork | None,
+    picture_edge: int | None = None,
+    most_at_once: int = BATCH,
+) -> Iterator[Reading]:
+    """Returns the readings of a person's films; `score` is for measuring a model.
+
+    Args:
+        records_dir: of the audit trail, which says who may read.
+        model: as in `score`.
+        pool: as in `score`.
+        files: as in `score`.
+        actor: who reads.
+        lungs: as in `score`.
+        picture_edge: as in `score`.
+        most_at_once: as in `score`.
+
+    Raises:
+        CxrError: that person may not read (code `not-allowed`).
+    """
+    actors.require(records_dir, actor, actors.READ)
+    return score(
+        model,
+        pool,
+        files,
+        lungs=lungs,
+        picture_edge=picture_edge,
+        most_at_once=most_at_once,
+    )
 
 
 def score(

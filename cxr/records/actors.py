@@ -4,9 +4,9 @@ It owns the table of acts and the rules on roles. Roles are no file: they are wh
 rows of the audit trail come to, of which each was sealed when a lead granted or revoked
 one. A trail that does not hold gives nobody a role.
 
-Until somebody is named lead, an app without a login is open: everybody has all roles.
-With a login nobody has one until whoever runs the app has named a lead on the command
-line, whose user may do everything until then.
+Until somebody is named lead, an app that no login tells people apart for is open:
+everybody has all roles. With such a login nobody has one until whoever runs the app has
+named a lead on the command line, whose user may do everything until then.
 """
 
 import logging
@@ -179,12 +179,12 @@ def roles_of(records_dir: Path, actor: str) -> frozenset[str]:
 
 
 def is_open(records_dir: Path) -> bool:
-    """Returns whether everybody may do everything: no login, and no lead is named.
+    """Returns whether everybody may do everything: no known people, no lead named.
 
     Raises:
         CxrError: the trail can't be read or does not hold.
     """
-    return settings().login == "none" and not roles(records_dir)
+    return not settings().knows_people and not roles(records_dir)
 
 
 def roles(records_dir: Path) -> Roles:
@@ -326,7 +326,7 @@ def _of(actor: str, known: Roles) -> frozenset[str]:
     if known:
         return known.get(actor, frozenset())
     at_machine = actor.startswith(SYSTEM)
-    everything = at_machine or settings().login == "none"
+    everything = at_machine or not settings().knows_people
     return frozenset(ROLES) if everything else frozenset()
 
 

@@ -31,6 +31,7 @@ from cxr.models.inference import Model
 from cxr.models.lungs import LungNetwork
 from cxr.models.scores import PLACES
 from cxr.reading import cases, scoring
+from cxr.records import actors
 
 HOME = ("validation", "test")  # splits that the network did not learn from
 WHY = {
@@ -200,9 +201,10 @@ def sign(
         reason: why, in a sentence.
 
     Raises:
-        CxrError: nothing is proposed (code `nothing-proposed`), there is no reason, or
-            the records can't be written.
+        CxrError: that person may not (code `not-allowed`), nothing is proposed (code
+            `nothing-proposed`), there is no reason, or the records can't be written.
     """
+    actors.require(records_dir, actor, actors.SIGN)
     if found.why_not:
         raise CxrError(
             f"No threshold is proposed: {' '.join(found.why_not)}",

@@ -23,7 +23,11 @@ class TestProgram:
                 for command in vars(module).values()
                 if isinstance(command, click.Command)
             }
-        actions = set(program.commands.commands["models"].commands)
+        actions = {
+            name
+            for group in ("models", "roles")
+            for name in program.commands.commands[group].commands
+        }
         called = set(program.commands.commands)
         assert written == called | actions | {program.commands.name}
 

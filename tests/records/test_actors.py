@@ -71,9 +71,15 @@ class TestBeforeThereIsALead:
         assert all(actors.may(records, actors.LOCAL, act) for act in actors.ACTS)
         assert not records.exists()
 
+    def test_a_proxy_that_names_nobody_leaves_it_open(self, records, monkeypatch):
+        monkeypatch.setenv("CXR_LOGIN", "proxy")
+        assert actors.is_open(records)
+
     @pytest.mark.parametrize("login", ["proxy", "oidc"])
     def test_with_a_login_only_the_machine_may_begin(self, records, monkeypatch, login):
         monkeypatch.setenv("CXR_LOGIN", login)
+        if login == "proxy":
+            monkeypatch.setenv("CXR_LOGIN_HEADER", "X-User")
         assert not actors.is_open(records)
         assert not any(actors.may(records, ANN, act) for act in actors.ACTS)
         message = refused("not-allowed", actors.grant, records, ANN, LEAD, actor=ANN)

@@ -53,7 +53,7 @@ def check_says(where: Path, no_splits: str) -> None:
 
 class TestStart:
     def test_leaves_a_folder_with_the_settings_and_submits_it(self, config, submitted):
-        folder = start.start(config)
+        folder = start.start(config, actor="carl")
         assert run_folder.read_config(folder) == config
         assert submitted == [(folder, start.command_for(folder))]
 
@@ -61,13 +61,13 @@ class TestStart:
         check_says(where, "Only one patient.")
         assert start.obstacles(config) == ["Only one patient."]
         with pytest.raises(JobError, match=r"Only one patient\.") as caught:
-            start.start(config)
+            start.start(config, actor="carl")
         assert caught.value.code == "cannot-start"
         assert submitted == [] and not any((where / "runs").iterdir())
 
     def test_of_films_outside_the_data_is_refused(self, config, submitted):
         with pytest.raises(DatasetError, match="outside the data"):
-            start.start(replace(config, data="/etc"))
+            start.start(replace(config, data="/etc"), actor="carl")
         assert submitted == []
 
     def test_waits_for_space_on_the_disk(self, config, monkeypatch):
@@ -106,21 +106,21 @@ class TestStart:
     def test_that_fails_leaves_nothing(self, where, config, monkeypatch, act):
         monkeypatch.setattr(control, "submit", refuse)
         with pytest.raises(JobError, match="disk is full"):
-            act(config)
+            act(config, actor="carl")
         assert not list(where.glob("*/**/config.json"))
 
     def test_again_goes_on_with_the_run(self, where, config, submitted):
         folder = run_folder.create(where / "runs", config)
-        start.resume(folder)
+        start.resume(folder, actor="carl")
         assert submitted == [(folder, start.command_for(folder))]
         (folder / "config.json").write_text("{")
         with pytest.raises(JobError, match="no run that can go on"):
-            start.resume(folder)
+            start.resume(folder, actor="carl")
 
 
 class TestMeasure:
     def test_submits_the_settings(self, where, config, submitted):
-        folder = start.measure(config)
+        folder = start.measure(config, actor="carl")
         assert folder.parent == start.measurements() == where / "cache" / "measurements"
         assert run_folder.read_config(folder) == config
         [(_, command)] = submitted
@@ -130,7 +130,7 @@ class TestMeasure:
         first = run_folder.create(start.measurements(), config)
         control.submit(first, ("true",))
         assert control.wait(first, 15).state == control.DONE
-        second = start.measure(config)
+        second = start.measure(config, actor="carl")
         assert [job.folder for job in control.list_jobs(start.measurements())] == [
             second
         ]
@@ -144,6 +144,6 @@ class TestMeasure:
         )
         monkeypatch.setattr(control, "list_jobs", lambda queue: [alive])
         with pytest.raises(JobError, match="slow the other down") as caught:
-            start.measure(config)
+            start.measure(config, actor="carl")
         assert caught.value.code == "busy"
         assert submitted == []

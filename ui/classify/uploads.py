@@ -15,6 +15,7 @@ from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileMan
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 from streamlit.runtime.uploaded_file_manager import UploadedFile, UploadedFileRec
 
+from cxr.config import settings
 from cxr.errors import CxrError
 from cxr.films import display, kinds
 from cxr.models.inference import Model
@@ -31,6 +32,7 @@ from ui.classify.trials import TRIED_AT_ONCE, try_if_near
 from ui.classify.worklist import ordered, row
 from ui.errors import logged
 from ui.loaders import decoder_pool, lung_network
+from ui.people import actor
 from ui.samples import WANTED, offer
 from ui.wording import WHOLE_NAME, escaped, file_name
 
@@ -278,10 +280,12 @@ def _readings(
         return upload.file.getvalue()
 
     contents = map(content, firsts.values())
-    readings = scoring.score(
+    readings = scoring.read_for(
+        settings().records_dir,
         model,
         decoder_pool(),
         contents,
+        actor=actor(),
         lungs=lung_network(),
         picture_edge=display.SCREEN_EDGE,
         most_at_once=FILMS_AT_ONCE,

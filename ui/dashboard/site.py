@@ -13,11 +13,12 @@ from cxr.evaluation.alignment import FEWEST
 from cxr.evaluation.calibration import logit
 from cxr.governance import reasons
 from cxr.models.cards import Card
+from cxr.records.actors import SIGN
 from cxr.validation import alignment
 from cxr.validation.alignment import Alignment
 from ui import charts, wording
 from ui.loaders import decoder_pool, lung_network, model_of
-from ui.people import actor
+from ui.people import actor, allowed, say_who_can
 
 FOUND, REFUSED, SIGNED = "site_found", "site_refused", "site_signed"
 LOWEST, HIGHEST = 0.5, 99.5  # percent
@@ -189,6 +190,9 @@ def _show_signature(card: Card, found: Alignment) -> None:
     if signed := st.session_state.pop(SIGNED, ""):
         st.info(signed, icon=":material/bookmark_added:")
     if found.why_not:
+        return
+    if not allowed(SIGN):
+        say_who_can(SIGN)
         return
     with st.popover("Sign it for this site", icon=":material/bookmark_add:"):
         st.markdown(
