@@ -103,7 +103,8 @@ def name_of(claims: Mapping[str, Any], now: float) -> str:
         raise CxrError(ENDED, code="login")
     if claims.get("email_verified") is True and claims.get("email"):
         return actors.person(str(claims["email"]))
-    return actors.person(f"{claims.get('iss', '')}#{claims.get('sub', '')}")
+    issuer, subject = claims.get("iss"), claims.get("sub")
+    return actors.person(f"{issuer}#{subject}" if issuer and subject else "")
 
 
 def require_login(title: str) -> None:

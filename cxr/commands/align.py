@@ -42,10 +42,14 @@ def align(
     """
     from cxr.films.decoding import DecoderPool
     from cxr.governance import trust
-    from cxr.records import audit
+    from cxr.records import actors, audit
     from cxr.validation import alignment
 
     where, limits = settings(), _limits(share)
+    actor = audit.operating_system_user()
+    if sign is not None:
+        # Said now and not after scoring.
+        actors.require(where.records_dir, actor, actors.SIGN)
     loaded = trust.load(
         where.models_dir, where.records_dir, model, threads=where.threads
     )
@@ -64,7 +68,6 @@ def align(
     document = asdict(found)
     del document["probabilities"]  # as many as there are films
     if sign is not None:
-        actor = audit.operating_system_user()
         point = alignment.sign(
             where.records_dir, loaded.card, found, actor=actor, reason=sign
         )

@@ -12,6 +12,7 @@ from cxr.commands import answers
 from cxr.commands.answers import DONE, background_option, json_option, write
 from cxr.config import settings
 from cxr.errors import DatasetError
+from cxr.records import actors
 from cxr.records.audit import operating_system_user
 
 # What decides a run, each instead of what the preset says.
@@ -194,13 +195,12 @@ def train_lungs(
     as_json: bool,
 ) -> int:
     """Train the network that outlines the lungs, and its gate, and install them."""
-    from cxr.governance import trust
-    from cxr.records import actors
-    from cxr.training import lungs
-
     where, actor = settings(), operating_system_user()
     # Said now and not after hours of training.
     actors.require(where.records_dir, actor, actors.INSTALL_LUNGS)
+    from cxr.governance import trust
+    from cxr.training import lungs
+
     card = lungs.train(
         data,
         masks,

@@ -42,6 +42,7 @@ def start(source: str, model_id: str, *, actor: str, name: str = "") -> Path:
             written.
     """
     where = settings()
+    actors.require(where.records_dir, actor, actors.VALIDATE)
     folder = create(
         queue(),
         where.models_dir,
