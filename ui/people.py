@@ -10,7 +10,7 @@ from cxr.config import settings
 from cxr.errors import CxrError
 from cxr.records import actors
 from ui import login
-from ui.wording import escaped
+from ui.wording import escaped, message
 
 
 def actor() -> str:
@@ -61,7 +61,7 @@ def say_who_can(act: str) -> None:
         said += actors.who_can(records_dir, act)
     except CxrError as error:
         said = error.message
-    st.caption(f":material/lock: {escaped(said)}")
+    st.caption(f":material/lock: {message(said)}")
 
 
 def show_person() -> None:

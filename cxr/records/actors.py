@@ -31,7 +31,6 @@ GRANTED, REVOKED, REFUSED = "role granted", "role revoked", "refused"
 KEPT = "roles"  # in the row that begins a new trail: roles by name
 MOST_NAMED = 3  # people whom a refusal names
 CHANGES = (GRANTED, REVOKED, audit.RESTARTED)
-COMMAND = "`python -m cxr roles grant WHO ROLE`"
 
 logger = logging.getLogger(__name__)
 
@@ -157,16 +156,11 @@ def who_can(records_dir: Path, act: str) -> str:
             "`python -m cxr roles grant WHO lead`."
         )
     wanted = ACTS[act].roles
-    names = sorted(who for who, has in known.items() if has & {*wanted})
+    names = [who for who, has in known.items() if has & {*wanted}]
     role = f"That takes the role {' or '.join(wanted)}"
     if not names:
-        return f"{role}, which nobody has: a lead grants it ({COMMAND})."
-    shown = [printable(name) for name in names[:MOST_NAMED]]
-    if more := len(names) - len(shown):
-        shown.append(f"{more} more")
-    *first, last = shown
-    ask = f"{', '.join(first)} or {last}" if first else last
-    return f"{role}: ask {ask}."
+        return f"{role}, which nobody has: ask {_any_of(_leads(known))} for it."
+    return f"{role}: ask {_any_of(names)}."
 
 
 def roles_of(records_dir: Path, actor: str) -> frozenset[str]:
@@ -328,6 +322,14 @@ def _of(actor: str, known: Roles) -> frozenset[str]:
     at_machine = actor.startswith(SYSTEM)
     everything = at_machine or not settings().knows_people
     return frozenset(ROLES) if everything else frozenset()
+
+
+def _any_of(people: Sequence[str]) -> str:
+    shown = [printable(name) for name in sorted(people)[:MOST_NAMED]]
+    if more := len(people) - len(shown):
+        shown.append(f"{more} more")
+    *first, last = shown
+    return f"{', '.join(first)} or {last}" if first else last
 
 
 def _leads(known: Roles) -> list[str]:
