@@ -160,7 +160,7 @@ def test_a_login_that_has_ended_is_asked_for_anew(browser, app, records):
     picture(page, "login-dark")
     page.wait_for_timeout(1000 * max(0, lasts + 1 - (time.monotonic() - began)))
     # The page that was left open, then the same browser from the start.
-    sidebar(page).get_by_role("link", name="Home").click()
+    sidebar(page).get_by_role("link", name="Models").click()
     expect(page.get_by_text("Your login has ended")).to_be_visible(timeout=PATIENCE)
     expect(page.get_by_text(escaped_address(ANN))).to_have_count(0)
     picture(page, "login-ended")
