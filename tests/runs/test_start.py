@@ -7,10 +7,12 @@ from types import SimpleNamespace
 
 import pytest
 
+from cxr.config import settings
 from cxr.datasets import checks
 from cxr.datasets.folders import CLASSES
-from cxr.errors import DatasetError, JobError
+from cxr.errors import CxrError, DatasetError, JobError
 from cxr.jobs import control
+from cxr.records import audit
 from cxr.runs import run_folder, start
 from cxr.runs.config import TrainConfig
 
@@ -116,6 +118,46 @@ class TestStart:
         (folder / "config.json").write_text("{")
         with pytest.raises(JobError, match="no run that can go on"):
             start.resume(folder, actor="carl")
+
+
+class TestInTheTrail:
+    def test_each_act_on_a_run_is_recorded(self, where, config, submitted, monkeypatch):
+        for act in ("stop", "delete"):
+            monkeypatch.setattr(control, act, lambda folder: None)
+        folder = start.start(config, actor="carl")
+        start.stop(folder, actor="dora")
+        start.resume(folder, actor="carl")
+        start.delete(folder, actor="dora")
+        rows = audit.entries(settings().records_dir)[::-1]
+        assert [(row.actor, row.action) for row in rows] == [
+            ("carl", "train"),
+            ("dora", "stop training"),
+            ("carl", "train"),
+            ("dora", "delete run"),
+        ]
+        assert {row.details["run"] for row in rows} == {folder.name}
+        assert rows[2].details["resumed"] is True
+
+    @pytest.mark.parametrize("act", [start.stop, start.delete])
+    def test_a_full_disk_keeps_nobody_from_ending_a_run(
+        self, where, monkeypatch, caplog, act
+    ):
+        def full(*_, **__):
+            raise CxrError("The disk is full.", code="disk-full")
+
+        ended = []
+        monkeypatch.setattr(audit, "record", full)
+        for name in ("stop", "delete"):
+            monkeypatch.setattr(control, name, ended.append)
+        act(where / "runs" / "a", actor="dora")
+        assert ended and "disk-full" in caplog.text
+
+    def test_the_job_itself_goes_on_without_a_row(self, where, config, monkeypatch):
+        monkeypatch.setattr(control, "is_this_process", lambda folder: True)
+        folder = run_folder.create(where / "runs", config)
+        start.require_resumable(folder, actor="system:nobody")
+        start.require_measurable(folder, actor="system:nobody")
+        assert audit.entries(settings().records_dir) == []
 
 
 class TestMeasure:
