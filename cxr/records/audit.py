@@ -267,9 +267,11 @@ def signature(records_dir: Path) -> Signature:
     for name in (DATABASE, f"{DATABASE}-wal", HEAD):
         with suppress(OSError):
             stat = (records_dir / name).stat()
-            # The time of the last change of a file's entry can't be set back.
+            # The time of the last change of a file's entry can't be set back. An empty
+            # log is made anew by whoever reads.
             content = (stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
-            stamps.append((name, *content))
+            if stat.st_size:
+                stamps.append((name, *content))
     return tuple(stamps)
 
 
