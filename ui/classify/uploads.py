@@ -38,8 +38,8 @@ ROWS_WHILE_READING = 10
 # Every film is shown as it is read; of many, every tenth, so that drawing costs little.
 DRAWN_ONE_BY_ONE, DRAWN_EVERY = 40, 10
 NAMES_LEFT_OUT = 1000  # more are counted only
-# Whole batches are a fifth faster than film by film (20 against 24 ms a film), but take
-# a second network of 120 MB and 0.7 s to compile; decoding takes longer than either.
+# Side by side is more films a second, but takes a second compilation of each network,
+# memory and seconds that many sessions would pay; decoding takes longer than either.
 FILMS_AT_ONCE = 1
 FOLDER = "whole_folder"
 SAMPLE = "sample:"  # begins the upload of a sample film
