@@ -40,6 +40,7 @@ def align(
     Take the films of some weeks as they come, of all patients. With fewer than a
     hundred, or where the films can't say it, nothing is proposed.
     """
+    from cxr.datasets import search
     from cxr.films.decoding import DecoderPool
     from cxr.governance import trust
     from cxr.records import audit
@@ -57,7 +58,7 @@ def align(
             where.models_dir,
             loaded,
             pool,
-            alignment.films_in(str(films)),
+            search.films_in(films),
             lungs=network,
             share=limits,
         )

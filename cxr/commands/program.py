@@ -14,6 +14,7 @@ from cxr.commands.data import check, download
 from cxr.commands.evaluate import evaluate, validate
 from cxr.commands.models import models
 from cxr.commands.robustness import robustness
+from cxr.commands.score import score
 from cxr.commands.train import measure, train, train_lungs
 
 
@@ -28,6 +29,7 @@ def commands() -> None:
 
 for command in (
     classify,
+    score,
     align,
     evaluate,
     validate,

@@ -49,6 +49,7 @@ class Reading:
             not be decoded or no picture was asked for.
         lungs: the two lungs as the lung network sees them; None without that network
             and for a refused film.
+        likeness: what the gate says of the film; None where it was not asked.
     """
 
     result: Prediction | ImageError
@@ -64,6 +65,7 @@ class Reading:
         default_factory=lambda: np.empty((0, 0), np.uint8), repr=False, compare=False
     )
     lungs: Lungs | None = field(default=None, repr=False, compare=False)
+    likeness: Likeness | None = field(default=None, repr=False, compare=False)
 
     @property
     def eligible(self) -> bool | None:
@@ -273,8 +275,9 @@ def _judged(
 ) -> _Prepared:
     seen = lung_outline.outline(share)
     judged = eligibility.by_picture(likeness, seen, gate, known_age=item.known_age)
+    reading = replace(item.reading, likeness=likeness)
     if judged.refusal:
         # What was taken for lungs in it are none.
-        return _Prepared(reading=replace(item.reading, result=judged.refusal))
-    cautions = item.reading.cautions + judged.cautions
-    return replace(item, reading=replace(item.reading, cautions=cautions, lungs=seen))
+        return _Prepared(reading=replace(reading, result=judged.refusal))
+    cautions = reading.cautions + judged.cautions
+    return replace(item, reading=replace(reading, cautions=cautions, lungs=seen))

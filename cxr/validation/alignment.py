@@ -13,9 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cxr import data_folder
-from cxr.datasets import search
-from cxr.errors import CxrError, DatasetError, ImageError
+from cxr.errors import CxrError, ImageError
 from cxr.evaluation import alignment, kinds
 from cxr.evaluation.alignment import Fit, Reference
 from cxr.evaluation.calibration import logit
@@ -79,20 +77,6 @@ class Alignment:
     before: dict[str, float]
     after: dict[str, float]
     probabilities: tuple[float, ...]
-
-
-def films_in(folder: str) -> list[Path]:
-    """Returns what can be a film in a folder, in the order of names.
-
-    Raises:
-        DatasetError: no such folder or film, or it leads out of the data that may be
-            read.
-    """
-    root = search.allowed_folder(Path(folder))
-    films = sorted(filter(data_folder.is_inside, search.films_below(root)))
-    if not films:
-        raise DatasetError(f"The folder {folder} holds no films.")
-    return films
 
 
 def align(

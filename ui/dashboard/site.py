@@ -4,10 +4,13 @@ It owns the form, what it found before and after, and the signature. The shipped
 threshold stays; what is signed is offered beside it.
 """
 
+from pathlib import Path
+
 import plotly.graph_objects as go
 import streamlit as st
 
 from cxr.config import settings
+from cxr.datasets import search
 from cxr.errors import CxrError
 from cxr.evaluation.alignment import FEWEST
 from cxr.evaluation.calibration import logit
@@ -87,7 +90,7 @@ def _find(card: Card, folder: str, share: tuple[float, float]) -> None:
             settings().models_dir,
             model_of(card),
             decoder_pool(),
-            alignment.films_in(folder),
+            search.films_in(Path(folder)),
             lungs=lung_network(),
             share=share,
             progress=progress,
