@@ -1,15 +1,15 @@
 """Kills the scoring of an archive at random and shows that nothing is lost or doubled.
 
-    python -m benchmarks.archive [--films 5000] [--kills 20] [--seed 1]
+    python -m benchmarks.archive DATA_DIR [--films 5000] [--kills 20] [--seed 1]
 
-Made-up films, each another one, are scored once undisturbed. Then the same command is
-started again and again on another table and killed (SIGKILL, with its decoders) at a
-random moment, and at last runs to its end. Prints one JSON document; exit code 1 if a
-film is missing, there twice, or has another score.
+Films of `DATA_DIR`, a folder with JPEG files, are scored once undisturbed. Then the
+same command is started again and again on another table and killed (SIGKILL, with its
+decoders) at a random moment, and at last runs to its end. Prints one JSON document;
+exit code 1 if a film is missing, there twice, or has another score.
 
-    python -m benchmarks.archive --dicom 1000
+    python -m benchmarks.archive DATA_DIR --dicom 1000
 
-times DICOM films of 2,000 by 2,000 pixels instead.
+times DICOM films of 2,000 by 2,000 pixels instead, which are made of them.
 """
 
 import argparse
@@ -26,21 +26,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from cxr.config import ROOT
 
 sys.path.insert(0, str(ROOT / "tests"))
 
-from synthetic_films import as_dicom, as_jpeg, chest_phantom  # noqa: E402
+from synthetic_films import as_dicom  # noqa: E402
 
-EDGE, LARGE_EDGE = 224, 2000
-KINDS = 40  # phantoms that the films are made of; each film has tones of its own
+LARGE_EDGE = 2000
 TOLERANCE = 1e-6
 
 
 def main() -> int:
     """Makes films, scores them, prints; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("data", type=Path)
     parser.add_argument("--films", type=int, default=5000)
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=1)
@@ -50,19 +51,22 @@ def main() -> int:
         folder = Path(name) / "films"
         folder.mkdir()
         if options.dicom:
-            answer = timed(folder, options.dicom)
+            answer = timed(options.data, folder, options.dicom)
         else:
+            make_films(options.data, folder, options.films)
             answer = killed(folder, options.films, options.kills, options.seed)
     sys.stdout.write(json.dumps(answer, indent=2) + "\n")
     return int(not answer["good"])
 
 
-def timed(folder: Path, count: int) -> dict[str, Any]:
+def timed(data: Path, folder: Path, count: int) -> dict[str, Any]:
     """Returns how long so many large DICOM films take, the whole process."""
-    phantoms = [chest_phantom(LARGE_EDGE, LARGE_EDGE, seed) for seed in range(5)]
+    sources = sorted(data.rglob("*.jp*g"))
     for number in range(count):
-        film = phantoms[number % 5] + number * 20 / count
-        content = as_dicom(np.clip(film, 0, 255))
+        source = sources[number * len(sources) // count]
+        with Image.open(source) as picture:
+            large = picture.convert("L").resize((LARGE_EDGE, LARGE_EDGE))
+        content = as_dicom(np.asarray(large, np.float32))
         (folder / f"{number:05}.dcm").write_bytes(content)
     started = time.perf_counter()
     output = folder.with_name("scores.csv")
@@ -81,7 +85,6 @@ def timed(folder: Path, count: int) -> dict[str, Any]:
 
 def killed(folder: Path, count: int, kills: int, seed: int) -> dict[str, Any]:
     """Returns how the table of a scoring that was killed differs from a whole one."""
-    make_films(folder, count)
     rng = random.Random(seed)
     whole, output = folder.with_name("whole.csv"), folder.with_name("scores.csv")
     started = time.perf_counter()
@@ -125,13 +128,13 @@ def killed(folder: Path, count: int, kills: int, seed: int) -> dict[str, Any]:
     return answer
 
 
-def make_films(folder: Path, count: int) -> None:
-    """Writes so many small films and, among a hundred, one file that is none."""
-    phantoms = [chest_phantom(EDGE, EDGE, seed) for seed in range(KINDS)]
+def make_films(data: Path, folder: Path, count: int) -> None:
+    """Copies so many films and puts, among a hundred, a file that is none."""
+    sources = sorted(data.rglob("*.jp*g"))
     for number in range(count):
-        film = phantoms[number % KINDS] + 60 * number / count - 30
-        content = as_jpeg(np.clip(film, 0, 255)) if number % 100 else b"no film"
-        (folder / f"{number:06}.jpg").write_bytes(content)
+        content = sources[number * len(sources) // count].read_bytes()
+        path = folder / f"{number:06}.jpg"
+        path.write_bytes(content if number % 100 else b"no film")
 
 
 def start(folder: Path, output: Path) -> subprocess.Popen[bytes]:
