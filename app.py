@@ -32,4 +32,5 @@ def home() -> None:
 if __name__ == "__main__":
     home()
 else:
+    server.check_settings()
     app = App(__file__, lifespan=server.lifespan, middleware=server.MIDDLEWARE)

@@ -9,7 +9,7 @@ from pathlib import Path
 from cxr.errors import CxrError
 
 ROOT = Path(__file__).resolve().parents[1]
-LOGINS = ("none", "proxy")
+LOGINS = ("none", "proxy", "oidc")
 NO_OR_YES = ("no", "yes")
 
 
@@ -32,8 +32,10 @@ class Settings:
         upload_mb: megabytes of uploaded films that the server holds until they are
             read, over all sessions; by default a quarter of the machine's memory
             (`CXR_UPLOAD_MB`).
-        login: who asks readers of the app for a login: `none`, or `proxy` for one in
-            front of it (`CXR_LOGIN`).
+        login: who asks people for a login: `none`, `oidc` for the app itself (OpenID
+            Connect), or `proxy` for one in front of it (`CXR_LOGIN`).
+        login_header: in which that proxy says who somebody is; empty if it doesn't
+            (`CXR_LOGIN_HEADER`).
         prevalence: share of pneumonia among the patients whose films are read here,
             `(0, 1)`, which readers start with; None where nobody has stated it
             (`CXR_PREVALENCE`, in percent).
@@ -41,6 +43,8 @@ class Settings:
             `yes` or `no`).
         keep_days: days after which a case is deleted from the history; None to keep
             cases for ever (`CXR_KEEP_DAYS`).
+        read_first: whether readers say what they see before they see an answer
+            (`CXR_READ_FIRST`, `yes` or `no`).
         decoder_workers: processes that decode untrusted films (`CXR_DECODERS`).
         threads: processor threads for one inference, 0 for all (`CXR_THREADS`).
     """
@@ -54,11 +58,18 @@ class Settings:
     disk_reserve_gb: int = 5
     upload_mb: int = field(default_factory=lambda: _quarter_of_memory_mb())
     login: str = "none"
+    login_header: str = ""
     prevalence: float | None = None
     keep_films: bool = False
     keep_days: int | None = None
+    read_first: bool = False
     decoder_workers: int = 1
     threads: int = 0
+
+    @property
+    def knows_people(self) -> bool:
+        """Whether a login says who is at a page; else all people there are one."""
+        return self.login == "oidc" or bool(self.login_header)
 
 
 def settings() -> Settings:
@@ -80,9 +91,11 @@ def settings() -> Settings:
         ),
         upload_mb=_whole_number("CXR_UPLOAD_MB", _quarter_of_memory_mb(), 50, 999_999),
         login=_one_of("CXR_LOGIN", LOGINS),
+        login_header=_header("CXR_LOGIN_HEADER"),
         prevalence=_percent_or_none("CXR_PREVALENCE"),
         keep_films=_one_of("CXR_KEEP_FILMS", NO_OR_YES) == "yes",
         keep_days=_days_or_none("CXR_KEEP_DAYS"),
+        read_first=_one_of("CXR_READ_FIRST", NO_OR_YES) == "yes",
         decoder_workers=_whole_number("CXR_DECODERS", Settings.decoder_workers, 1, 64),
         threads=_whole_number("CXR_THREADS", Settings.threads, 0, 256),
     )
@@ -105,6 +118,24 @@ def _one_of(name: str, known: tuple[str, ...]) -> str:
     if text not in known:
         raise CxrError(
             f"The setting {name} must be one of {', '.join(known)}; it is {text!r}.",
+            code="settings",
+        )
+    return text
+
+
+def _header(name: str) -> str:
+    text = os.environ.get(name) or ""
+    if not text:
+        return ""
+    if not re.fullmatch(r"[A-Za-z0-9-]{1,100}", text):
+        raise CxrError(
+            f"The setting {name} must be the name of a header; it is {text!r}.",
+            code="settings",
+        )
+    if _one_of("CXR_LOGIN", LOGINS) != "proxy":
+        raise CxrError(
+            f"The setting {name} is believed only with CXR_LOGIN=proxy: without a "
+            "proxy everybody could send that header.",
             code="settings",
         )
     return text

@@ -8,6 +8,7 @@ from ui.models.card import show_card
 from ui.models.comparison import choose_other, show_comparison
 from ui.models.exchange import show_checks, show_export, show_import
 from ui.models.promotion import show_promotion
+from ui.models.roles import show_roles
 from ui.models.table import (
     choose_model,
     registered_models,
@@ -17,7 +18,8 @@ from ui.models.table import (
 )
 from ui.models.trail import show_audit_trail
 
-CARD, COMPARE, FILES, TRAIL = "Card", "Compare and promote", "Files", "Audit trail"
+CARD, COMPARE, FILES = "Card", "Compare and promote", "Files"
+TRAIL, ROLES = "Audit trail", "Roles"
 
 with show_errors("The model that serves is unchanged."):
     frame("Models")
@@ -29,7 +31,7 @@ with show_errors("The model that serves is unchanged."):
     chosen = choose_model(models)
     if not chosen:
         show_no_models()
-    views = [CARD, COMPARE, FILES, TRAIL] if chosen else [FILES, TRAIL]
+    views = [*([CARD, COMPARE] if chosen else []), FILES, TRAIL, ROLES]
     tabs = st.tabs(views, key="models_view", on_change="rerun")
     view, place = next(pair for pair in zip(views, tabs, strict=True) if pair[1].open)
 
@@ -51,3 +53,6 @@ with show_errors("The model that serves is unchanged."):
 
         if view == TRAIL:
             show_audit_trail()
+
+        if view == ROLES:
+            show_roles()

@@ -20,6 +20,7 @@ VALUES = {
     "CXR_DISK_RESERVE_GB": "0",
     "CXR_UPLOAD_MB": "600",
     "CXR_LOGIN": "proxy",
+    "CXR_LOGIN_HEADER": "X-User",
     "CXR_PREVALENCE": "12.5",
     "CXR_KEEP_FILMS": "yes",
     "CXR_KEEP_DAYS": "3650",
@@ -59,12 +60,42 @@ def test_every_setting_comes_from_its_variable(monkeypatch):
         disk_reserve_gb=0,
         upload_mb=600,
         login="proxy",
+        login_header="X-User",
         prevalence=0.125,
         keep_films=True,
         keep_days=3650,
         decoder_workers=3,
         threads=2,
     )
+
+
+@pytest.mark.parametrize("login", ["", "none", "oidc"])
+def test_a_header_is_believed_behind_a_proxy_alone(monkeypatch, login):
+    monkeypatch.setenv("CXR_LOGIN", login)
+    monkeypatch.setenv("CXR_LOGIN_HEADER", "X-User")
+    with pytest.raises(CxrError, match="only with CXR_LOGIN=proxy"):
+        settings()
+
+
+@pytest.mark.parametrize("header", ["X User", "X:User", "x\n", "é", "x" * 101])
+def test_a_header_that_is_none_is_named(monkeypatch, header):
+    monkeypatch.setenv("CXR_LOGIN", "proxy")
+    monkeypatch.setenv("CXR_LOGIN_HEADER", header)
+    with pytest.raises(CxrError, match="CXR_LOGIN_HEADER must be the name"):
+        settings()
+
+
+@pytest.mark.parametrize(
+    ("login", "header", "known"),
+    [
+        ("none", "", False),
+        ("proxy", "", False),
+        ("proxy", "X", True),
+        ("oidc", "", True),
+    ],
+)
+def test_who_is_at_a_page_is_known_by_a_login_that_says_so(login, header, known):
+    assert Settings(login=login, login_header=header).knows_people is known
 
 
 @pytest.mark.parametrize("name, lowest, highest", [("CXR_DECODERS", 1, 64)])

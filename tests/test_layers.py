@@ -41,7 +41,7 @@ FLOORS: dict[int, dict[str, set[str]]] = {
     1: {"films": set(), "evaluation": set(), "jobs": set(), "records": set()},
     2: {
         "models": {"films", "evaluation"},
-        "datasets": {"films", "evaluation", "jobs"},
+        "datasets": {"films", "evaluation", "jobs", "records"},
     },
     3: {
         "governance": {"models", "records", "evaluation"},
@@ -249,6 +249,7 @@ def test_few_files_lie_flat():
         "data",
         "train",
         "models",
+        "history",
     }
 
 

@@ -14,6 +14,7 @@ from cxr.config import ROOT
 
 PERMISSIVE = {
     *("0BSD", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "CC0-1.0", "ISC", "MIT"),
+    "MIT-0",
     *("MIT-CMU", "PSF-2.0", "Unlicense", "Zlib"),
 }
 IN_WORDS = {

@@ -5,10 +5,11 @@ lung network sees the same two lungs on every film; the gate refuses films that 
 good as white, and calls films unlike that are as good as black.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -176,6 +177,12 @@ class PoolHere:
             if len(ahead) > 2 * self.workers:
                 yield ahead.pop(0)
         yield from ahead
+
+    def map_to(
+        self, then: Callable[[Film | ImageError], Any], files: Iterable[bytes]
+    ) -> Iterator[Any]:
+        """Yields what `then` makes of each film or of its error, in order."""
+        return map(then, self.map(files))
 
     def __enter__(self) -> "PoolHere":
         return self

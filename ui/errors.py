@@ -26,6 +26,7 @@ NEXT_STEPS = {
     JobError: "Earlier results are unchanged.",
     CxrError: "Mend it and start the app again.",
 }
+SAYS_WHO_CAN = ("not-allowed", "login", "actor", "role", "last-lead")
 UNEXPECTED = (
     "Something went wrong on this page. Reload it; if it comes again, give the error "
     "id to whoever runs this app."
@@ -53,7 +54,7 @@ def show_errors(advice: str | None = None) -> Iterator[None]:
 
 
 def _next_step(error: CxrError) -> str:
-    if "`python -m cxr" in error.message:
+    if "`python -m cxr" in error.message or error.code in SAYS_WHO_CAN:
         return ""  # It says itself what to do.
     return next(step for kind, step in NEXT_STEPS.items() if isinstance(error, kind))
 

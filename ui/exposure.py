@@ -13,13 +13,13 @@ def exposed() -> str:
     Without `server.address` Streamlit listens on all interfaces.
     """
     address = st.get_option("server.address")
-    if settings().login == "proxy" or _is_this_machine_only(address):
+    if settings().login != "none" or _is_this_machine_only(address):
         return ""
     where = f"on {address}" if address else "on all interfaces of this machine"
     return (
         f"Anybody on the network can use this app: it listens {where} and asks for no "
-        'login. Start it with server.address = "127.0.0.1", or put a proxy with a '
-        "login in front of it and say so with CXR_LOGIN=proxy."
+        'login. Start it with server.address = "127.0.0.1", or with a login of its own '
+        "(CXR_LOGIN=oidc) or of a proxy in front of it (CXR_LOGIN=proxy)."
     )
 
 

@@ -6,9 +6,11 @@ import streamlit as st
 
 from cxr.errors import CxrError
 from cxr.reports.document import NOTICE
+from ui import login
 from ui.errors import logged
 from ui.exposure import exposed
 from ui.loaders import active_card
+from ui.people import show_person
 from ui.wording import escaped, estimate
 
 # A file of its own: Streamlit fetches an icon given by name from the internet.
@@ -31,6 +33,7 @@ PAGES = {
     "Data": ("pages/3_Data.py", ":material/folder_data:"),
     "Train": ("pages/4_Train.py", ":material/model_training:"),
     "Models": ("pages/5_Models.py", ":material/inventory:"),
+    "History": ("pages/6_History.py", ":material/history:"),
 }
 
 
@@ -51,9 +54,11 @@ def frame(title: str, *, narrow: bool = False) -> None:
         menu_items={"About": NOTICE},
     )
     st.html(LOOK)
+    login.require_login(title)
     with st.sidebar:
         for label, (page, icon) in PAGES.items():
             st.page_link(page, label=label, icon=icon)
+        show_person()
     if narrow:
         with st.container(horizontal=True, vertical_alignment="center"):
             st.markdown(f"## {title}", width="content")

@@ -10,8 +10,10 @@ from cxr.evaluation.summary import Evaluation
 from cxr.models.cards import Card
 from cxr.reading import meaning
 from cxr.reading.cases import ABOVE, BELOW, NO_ANSWER
+from cxr.records.actors import READ
 from ui import samples
 from ui.loaders import scores_of_test_films
+from ui.people import allowed, say_who_can
 from ui.wording import escaped, per_thousand, sentence, threshold
 
 CLASSIFY = "pages/1_Classify.py"
@@ -33,17 +35,24 @@ def show_start() -> None:
             "Drop a chest film and see whether a network would call it pneumonia, how "
             "sure it is, and what that rests on; you decide."
         )
-        ways = st.container(horizontal=True, vertical_alignment="center")
-        classify = ways.button(
-            "Classify films",
-            key="classify_films",
-            icon=":material/radiology:",
-            type="primary",
-        )
-        sample = samples.offer(ways, key="try_samples_at_home")
+        begun = allowed(READ) and _offer_ways()
         st.markdown(IS_NOT)
-    if classify or sample:
+        if not allowed(READ):
+            say_who_can(READ)
+    if begun:
         st.switch_page(CLASSIFY)
+
+
+def _offer_ways() -> bool:
+    ways = st.container(horizontal=True, vertical_alignment="center")
+    classify = ways.button(
+        "Classify films",
+        key="classify_films",
+        icon=":material/radiology:",
+        type="primary",
+    )
+    sample = samples.offer(ways, key="try_samples_at_home")
+    return classify or sample
 
 
 def show_worth(card: Card) -> None:

@@ -1,7 +1,8 @@
 """A background job as every page shows it: its state, how far it is, and its stop."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import streamlit as st
@@ -25,7 +26,13 @@ LOOKS: dict[str, tuple[str, Any]] = {
 
 
 def show_job(
-    job: Job, stages: Mapping[str, str], *, title: str, key: str, help: str
+    job: Job,
+    stages: Mapping[str, str],
+    *,
+    title: str,
+    stop: Callable[[Path], None] | None,
+    key: str,
+    help: str,
 ) -> None:
     """Shows a job that runs or waits, and the button that stops it.
 
@@ -35,20 +42,21 @@ def show_job(
         job: that has not ended.
         stages: what its `status.json` calls each stage, in order, and words for it.
         title: Markdown beside the state: what the job works on.
+        stop: stops the job of a folder; None for whoever may not, and no button.
         key: of the button.
         help: what stopping means for this job.
     """
     with st.container(horizontal=True, vertical_alignment="center"):
         show_state(job.state, stopping=job.stopping)
         st.markdown(title)
-        if st.button(
+        if stop and st.button(
             "Stop",
             key=key,
             icon=":material/stop_circle:",
             disabled=job.stopping,
             help=help,
         ):
-            control.stop(job.folder)
+            stop(job.folder)
             st.rerun()
     if job.state == control.QUEUED:
         st.progress(0.0, text=f"Waits for its turn (place {job.position})")

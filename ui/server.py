@@ -26,6 +26,8 @@ from streamlit.runtime.stats import CacheStat
 from streamlit.starlette import App
 
 from cxr.config import settings
+from cxr.errors import CxrError
+from ui import login
 from ui.exposure import exposed
 
 UPLOADS = "/_stcore/upload_file/"
@@ -93,6 +95,18 @@ async def lifespan(_: App) -> AsyncIterator[None]:
     if exposed():
         logger.warning(exposed())
     yield
+
+
+def check_settings() -> None:
+    """Ends the program, before it serves anything, where a setting can't be used.
+
+    Raises:
+        SystemExit: with a sentence that names it.
+    """
+    try:
+        login.check(settings(), login.secrets())
+    except CxrError as error:
+        raise SystemExit(error.message) from error
 
 
 def return_memory() -> None:

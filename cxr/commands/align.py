@@ -40,12 +40,17 @@ def align(
     Take the films of some weeks as they come, of all patients. With fewer than a
     hundred, or where the films can't say it, nothing is proposed.
     """
+    from cxr.datasets import search
     from cxr.films.decoding import DecoderPool
     from cxr.governance import trust
-    from cxr.records import audit
+    from cxr.records import actors, audit
     from cxr.validation import alignment
 
     where, limits = settings(), _limits(share)
+    actor = audit.operating_system_user()
+    if sign is not None:
+        # Said now and not after scoring.
+        actors.require(where.records_dir, actor, actors.SIGN)
     loaded = trust.load(
         where.models_dir, where.records_dir, model, threads=where.threads
     )
@@ -57,14 +62,13 @@ def align(
             where.models_dir,
             loaded,
             pool,
-            alignment.films_in(str(films)),
+            search.films_in(films),
             lungs=network,
             share=limits,
         )
     document = asdict(found)
     del document["probabilities"]  # as many as there are films
     if sign is not None:
-        actor = audit.operating_system_user()
         point = alignment.sign(
             where.records_dir, loaded.card, found, actor=actor, reason=sign
         )

@@ -112,10 +112,12 @@ def _cases(
     source, site = stored_points.source(where.records_dir, model.card, asked.threshold)
     hashes: deque[str] = deque()
     seen = asked.stability or asked.evidence or (asked.kept and where.keep_films)
-    readings = scoring.score(
+    readings = scoring.read_for(
+        where.records_dir,
         model,
         pool,
         _hashed(scoring.contents(films), hashes),
+        actor=keeper.actor,
         lungs=lungs,
         picture_edge=display.SCREEN_EDGE if seen else None,
     )

@@ -17,6 +17,7 @@ from cxr.commands.answers import (
 )
 from cxr.config import settings
 from cxr.names import printable
+from cxr.records.audit import operating_system_user
 
 
 @click.command()
@@ -39,13 +40,16 @@ def check(source: Path, folder: Path | None, background: bool, as_json: bool) ->
     if background:
         if folder:
             raise answers.wrong_use("--background keeps the result in the cache.")
-        answers.write_started(start.start(source.resolve()), as_json=as_json)
+        started = start.start(source.resolve(), actor=operating_system_user())
+        answers.write_started(started, as_json=as_json)
         return DONE
     where = settings()
+    folder = folder or checks.folder_for(where.cache_dir, source)
+    start.require(folder, actor=operating_system_user())
     scores, model_id = registry.active_test_scores(where.models_dir)
     checked = checks.run(
         source,
-        folder=folder or checks.folder_for(where.cache_dir, source),
+        folder=folder,
         workers=where.decoder_workers,
         scores=scores,
         model_id=model_id,

@@ -105,7 +105,7 @@ def validate(
     """
     from cxr.models import registry
     from cxr.records.audit import operating_system_user
-    from cxr.validation import local
+    from cxr.validation import local, start
 
     where = settings()
     if background:
@@ -114,14 +114,14 @@ def validate(
         model_id = model or registry.active_id(where.models_dir)
         source = str(data.resolve())
         who = operating_system_user()
-        started = local.start(source, model_id, actor=who, name=name)
+        started = start.start(source, model_id, actor=who, name=name)
         answers.write_started(started, as_json=as_json)
         return DONE
     if folder is None:
         raise answers.wrong_use("Say where scores and report go: --folder F.")
     if data is not None:
         model_id = model or registry.active_id(where.models_dir)
-        local.begin(
+        start.begin(
             folder,
             where.models_dir,
             source=data,
@@ -132,6 +132,8 @@ def validate(
         )
     elif not (folder / local.CONFIG).is_file():
         raise answers.wrong_use("Say which films to score: --data DIR.")
+    else:
+        start.go_on(folder, where.records_dir, actor=operating_system_user())
     report = local.run(
         folder,
         where.models_dir,

@@ -63,6 +63,12 @@ def _query(values: dict[str, Any]) -> Any:
     )
 
 
+def _require_sight(where: Settings) -> None:
+    from cxr.records import search
+
+    search.require_sight(where.records_dir, actor=audit.operating_system_user())
+
+
 def _utc(time: datetime | None) -> datetime | None:
     return None if time is None else time.replace(tzinfo=UTC)
 
@@ -78,6 +84,7 @@ def show_list(context: click.Context, limit: int, as_json: bool, **values: Any) 
     from cxr.reports import history as reports
 
     where, query = settings(), _query(values)
+    _require_sight(where)
     found = search.cases(where.records_dir, query, limit=limit)
     counts = search.count(where.records_dir, query)
     if as_json or context.obj:
@@ -124,6 +131,7 @@ def show(where: Settings, case_id: str) -> tuple[Any, bool]:
     from cxr.records import search
     from cxr.reports import history as reports
 
+    _require_sight(where)
     case = search.case(where.records_dir, case_id)
     happened = search.events_of(where.records_dir, case_id)
     events = [asdict(event) for event in happened]

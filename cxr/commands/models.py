@@ -11,7 +11,7 @@ from cxr.commands import answers
 from cxr.commands.answers import DONE, json_option
 from cxr.config import Settings
 from cxr.errors import CxrError, ModelError
-from cxr.records import audit
+from cxr.records import actors, audit
 
 
 @click.group(invoke_without_command=True)
@@ -156,6 +156,9 @@ def set_band(where: Settings, model_id: str, data: Path) -> tuple[Any, bool]:
     from cxr.models import registry
     from cxr.robustness import films, operating, subjects
 
+    actor = audit.operating_system_user()
+    # Said now and not after scoring.
+    actors.require(where.records_dir, actor, actors.SET_BAND)
     model = trust.load(
         where.models_dir, where.records_dir, model_id, threads=where.threads
     )
@@ -172,7 +175,7 @@ def set_band(where: Settings, model_id: str, data: Path) -> tuple[Any, bool]:
         where.records_dir,
         model_id,
         operating.band_of(model, everything, validation),
-        actor=audit.operating_system_user(),
+        actor=actor,
     )
     return {
         "model_id": model_id,

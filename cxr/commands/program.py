@@ -16,6 +16,8 @@ from cxr.commands.history import history
 from cxr.commands.models import models
 from cxr.commands.report import report
 from cxr.commands.robustness import robustness
+from cxr.commands.roles import roles
+from cxr.commands.score import score
 from cxr.commands.train import measure, train, train_lungs
 
 
@@ -30,6 +32,7 @@ def commands() -> None:
 
 for command in (
     classify,
+    score,
     align,
     evaluate,
     validate,
@@ -41,6 +44,7 @@ for command in (
     robustness,
     models,
     history,
+    roles,
     download,
 ):
     commands.add_command(command)

@@ -9,6 +9,7 @@ from cxr import disk
 from cxr.commands import answers
 from cxr.commands.answers import DONE, json_option, write
 from cxr.config import settings
+from cxr.records import audit, search
 
 DAYS = {"day": 1, "week": 7}
 KINDS = (".html", ".pdf")
@@ -53,6 +54,7 @@ def report(
         raise answers.wrong_use(f"The report is a file {' or '.join(KINDS)}.")
     begin, end = _span(since, until, period)
     where, now = settings(), datetime.now(UTC)
+    search.require_sight(where.records_dir, actor=audit.operating_system_user())
     found = spans.period(where.records_dir, where.models_dir, begin, end)
     if to.suffix.lower() == ".html":
         content = monitoring.html(found, time=now).encode()

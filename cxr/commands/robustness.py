@@ -10,6 +10,7 @@ import click
 from cxr.commands import answers
 from cxr.commands.answers import DONE, DONE_WITH_REFUSALS, json_option, write
 from cxr.config import settings
+from cxr.records import actors, audit
 
 if TYPE_CHECKING:
     from cxr.robustness.heatmaps import HeatmapReport
@@ -72,7 +73,10 @@ def robustness(
     from cxr.robustness import subjects, tables, twins
     from cxr.robustness import suite as suites
 
-    where = settings()
+    where, actor = settings(), audit.operating_system_user()
+    if onto_card:
+        # Said now and not after an hour of scoring.
+        actors.require(where.records_dir, actor, actors.MEASURE_MODEL)
     parts = _parts(tuple(suite.split(",")) if suite else (), suites.SUITES, originals)
     loaded = trust.load(
         where.models_dir, where.records_dir, model, threads=where.threads
@@ -105,7 +109,6 @@ def robustness(
 
 def _put_onto_card(report: "HeatmapReport | None", model_id: str, split: str) -> None:
     from cxr.governance import measurements
-    from cxr.records import audit
     from cxr.robustness import heatmaps
 
     if report is None:

@@ -11,7 +11,9 @@ import click
 from cxr.commands import answers
 from cxr.commands.answers import DONE, background_option, json_option, write
 from cxr.config import settings
-from cxr.errors import CxrError, DatasetError
+from cxr.errors import DatasetError
+from cxr.records import actors
+from cxr.records.audit import operating_system_user
 
 # What decides a run, each instead of what the preset says.
 _CHANGES: tuple[Callable[[Any], Any], ...] = (
@@ -85,7 +87,8 @@ def train(
 
         if run_dir or resume:
             raise answers.wrong_use("--background makes a new run: leave out --run.")
-        started = start.start(_new_config(data, preset, given))
+        config = _new_config(data, preset, given)
+        started = start.start(config, actor=operating_system_user())
         answers.write_started(started, as_json=as_json)
         return DONE
     if resume:
@@ -141,9 +144,11 @@ def measure(
     if folder and (given or preset):
         raise answers.wrong_use("The run in a folder has settings of its own.")
     if folder is None:
-        started = start.measure(_new_config(data, preset, given))
+        config = _new_config(data, preset, given)
+        started = start.measure(config, actor=operating_system_user())
         answers.write_started(started, as_json=as_json)
         return DONE
+    start.require_measurable(folder, actor=operating_system_user())
     config = run_folder.read_config(folder)
     from cxr.training import train as training
 
@@ -190,11 +195,12 @@ def train_lungs(
     as_json: bool,
 ) -> int:
     """Train the network that outlines the lungs, and its gate, and install them."""
+    where, actor = settings(), operating_system_user()
+    # Said now and not after hours of training.
+    actors.require(where.records_dir, actor, actors.INSTALL_LUNGS)
     from cxr.governance import trust
-    from cxr.records import audit
     from cxr.training import lungs
 
-    where = settings()
     card = lungs.train(
         data,
         masks,
@@ -204,9 +210,7 @@ def train_lungs(
         epochs=epochs,
         seed=seed,
     )
-    trust.record_lungs(
-        where.models_dir, where.records_dir, actor=audit.operating_system_user()
-    )
+    trust.record_lungs(where.models_dir, where.records_dir, actor=actor)
     test = card.dice["test"]
     words = f"Installed; Dice {test.value:.3f} ({test.low:.3f} to {test.high:.3f})."
     write(asdict(card) if as_json else words)
@@ -223,24 +227,17 @@ def _resumed(run_dir: Path | None, named: list[str]) -> tuple[Any, Path]:
         )
     if run_dir is None:
         raise answers.wrong_use("Say which run to go on with: --run RUN_DIR --resume.")
-    start.require_resumable(run_dir)
+    start.require_resumable(run_dir, actor=operating_system_user())
     return run_folder.read_config(run_dir), run_dir
 
 
 def _new(
     data: Path | None, preset: str | None, run_dir: Path | None, given: dict[str, Any]
 ) -> tuple[Any, Path]:
-    from cxr.runs import run_folder, start
+    from cxr.runs import start
 
     config = _new_config(data, preset, given, absolute=False)
-    start.require(config)
-    folder = run_dir or run_folder.create(settings().runs_dir, config)
-    if run_folder.Run(folder).has_checkpoint:
-        raise CxrError(
-            f"{folder} holds a run already: go on with --resume, or name another.",
-            code="run-exists",
-        )
-    return config, folder
+    return config, start.begin(config, run_dir, actor=operating_system_user())
 
 
 def _new_config(

@@ -71,6 +71,20 @@ def films_below(root: Path) -> Iterator[Path]:
                 yield path
 
 
+def films_in(folder: Path) -> list[Path]:
+    """Returns what can be a film in a folder, in the order of names.
+
+    Raises:
+        DatasetError: no such folder or film, or it leads out of the data that may be
+            read.
+    """
+    root = allowed_folder(folder)
+    films = sorted(filter(data_folder.is_inside, films_below(root)))
+    if not films:
+        raise DatasetError(f"The folder {folder} holds no films.")
+    return films
+
+
 class FilmIndex:
     """The films below one folder, by file name; contents are read when asked for."""
 

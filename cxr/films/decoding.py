@@ -22,11 +22,11 @@ import sys
 import threading
 import weakref
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import fields
 from io import FileIO
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
@@ -50,6 +50,8 @@ LENGTH = struct.Struct(">Q")
 
 KEPT_ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT", "TMP")
 HEADER_FIELDS = [field.name for field in fields(Film) if field.name != "pixels"]
+
+_Result = TypeVar("_Result")
 
 logger = logging.getLogger(__name__)
 
@@ -120,12 +122,22 @@ class DecoderPool:
 
         No more than two files for each worker are taken ahead from `datas`.
         """
-        pending: deque[Future[Film | ImageError]] = deque()
+        return self.map_to(lambda film: film, datas)
+
+    def map_to(
+        self, then: Callable[[Film | ImageError], _Result], datas: Iterable[bytes]
+    ) -> Iterator[_Result]:
+        """Yields what `then` makes of each film, or of its error, in order.
+
+        `then` is called by the thread that waited for the film, while others are
+        decoded; the film is not kept. Files are taken ahead as in `map`.
+        """
+        pending: deque[Future[_Result]] = deque()
         at_once = self._most_for_one
         threads = ThreadPoolExecutor(at_once, thread_name_prefix="decode")
         try:
             for data in datas:
-                pending.append(threads.submit(self._outcome, data))
+                pending.append(threads.submit(self._outcome, then, data))
                 if len(pending) > 2 * at_once:
                     yield pending.popleft().result()
             while pending:
@@ -133,11 +145,15 @@ class DecoderPool:
         finally:
             threads.shutdown(cancel_futures=True)
 
-    def _outcome(self, data: bytes) -> Film | ImageError:
+    def _outcome(
+        self, then: Callable[[Film | ImageError], _Result], data: bytes
+    ) -> _Result:
+        film: Film | ImageError
         try:
-            return self.read(data)
+            film = self.read(data)
         except ImageError as error:
-            return error
+            film = error
+        return then(film)
 
     def close(self) -> None:
         """Ends all workers; a film still being read is refused."""

@@ -13,6 +13,7 @@ from typing import BinaryIO
 from cxr.governance import trust
 from cxr.models import ensembles, transfer
 from cxr.models.cards import Card
+from cxr.records import actors
 from cxr.records.audit import Entry
 
 
@@ -29,10 +30,12 @@ def import_model(
 
     Raises:
         ModelError: it is no sound model.
-        CxrError: the registry or the audit trail can't be written.
+        CxrError: that person may not (code `not-allowed`), or the registry or the audit
+            trail can't be written.
 
     Whatever is raised, nothing was registered.
     """
+    actors.require(records_dir, actor, actors.IMPORT)
     card = transfer.import_model(models_dir, content)
     with _undone(models_dir / card.model_id):
         trust.record_card(
@@ -55,8 +58,10 @@ def export_file(
 
     Raises:
         ModelError: no such model, or its files are not those on its card.
-        CxrError: the file or the audit trail can't be written; there is no new file.
+        CxrError: that person may not (code `not-allowed`), or the file or the audit
+            trail can't be written; there is no new file.
     """
+    actors.require(records_dir, actor, actors.EXPORT)
     transfer.export_file(models_dir, model_id, target)
     with _undone(target):
         return _record_export(models_dir, records_dir, model_id, actor)
@@ -75,8 +80,10 @@ def export_bytes(
 
     Raises:
         ModelError: no such model, or its files are not those on its card.
-        CxrError: the audit trail can't be written.
+        CxrError: that person may not (code `not-allowed`), or the audit trail can't be
+            written.
     """
+    actors.require(records_dir, actor, actors.EXPORT)
     content = transfer.export_model(models_dir, model_id)
     _record_export(models_dir, records_dir, model_id, actor)
     return content
@@ -93,9 +100,10 @@ def join(models_dir: Path, records_dir: Path, ids: Sequence[str], *, actor: str)
 
     Raises:
         ModelError: a member is missing or they don't fit together.
-        CxrError: the registry or the audit trail can't be written; nothing was
-            registered.
+        CxrError: that person may not (code `not-allowed`), or the registry or the audit
+            trail can't be written; nothing was registered.
     """
+    actors.require(records_dir, actor, actors.JOIN)
     model_id = ensembles.create(models_dir, ids)
     with _undone(models_dir / model_id):
         trust.record_card(

@@ -10,6 +10,7 @@ from cxr.errors import ModelError
 from cxr.governance import trust
 from cxr.models import metrics, registry
 from cxr.models.cards import Card, HeatmapWorth, UncertainBand
+from cxr.records import actors
 
 
 def put_heatmap_worth(
@@ -31,8 +32,10 @@ def put_heatmap_worth(
 
     Raises:
         ModelError: no such model, or its card was changed (code `changed-card`).
-        CxrError: the card or the audit trail can't be written; the card is as it was.
+        CxrError: that person may not (code `not-allowed`), or the card or the audit
+            trail can't be written; the card is as it was.
     """
+    actors.require(records_dir, actor, actors.MEASURE_MODEL)
     trust.require_trusted(models_dir, records_dir, model_id)
     before = registry.read_card(models_dir, model_id)
     card = replace(before, heatmap_worth=worth)
@@ -62,8 +65,10 @@ def put_band(
     Raises:
         ModelError: the model serves (code `already-active`), there is no such model, or
             its card was changed (code `changed-card`).
-        CxrError: the card or the audit trail can't be written; the card is as it was.
+        CxrError: that person may not (code `not-allowed`), or the card or the audit
+            trail can't be written; the card is as it was.
     """
+    actors.require(records_dir, actor, actors.SET_BAND)
     trust.require_trusted(models_dir, records_dir, model_id)
     if _serves(models_dir, model_id):
         raise ModelError(

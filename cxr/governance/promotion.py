@@ -18,7 +18,7 @@ from cxr.governance import gates, reasons, trust
 from cxr.governance.gates import Gate, GateReport
 from cxr.models import inference, registry, soundness
 from cxr.models.cards import Card
-from cxr.records import audit
+from cxr.records import actors, audit
 
 
 def promote(
@@ -45,8 +45,10 @@ def promote(
         ModelError: code `gates` if one is not passed, `no-reason` if it is worse and
             nobody says why, `already-active`, or as `gates`; the model that served
             before still does.
-        CxrError: the audit trail can't be written; nothing was changed.
+        CxrError: that person may not (code `not-allowed`), or the audit trail can't be
+            written; nothing was changed.
     """
+    actors.require(records_dir, actor, actors.PROMOTE)
     if _active_id(models_dir) == candidate_id:
         raise ModelError(f"{candidate_id} serves already.", code="already-active")
     report = gates.gates(models_dir, candidate_id, records_dir=records_dir)
@@ -82,8 +84,10 @@ def activate(models_dir: Path, records_dir: Path, model_id: str, *, actor: str) 
     Raises:
         ModelError: the model is damaged, does not give its golden scores, or its card
             is not the recorded one; the model that served before still does.
-        CxrError: the audit trail can't be written; nothing was changed.
+        CxrError: that person may not (code `not-allowed`), or the audit trail can't be
+            written; nothing was changed.
     """
+    actors.require(records_dir, actor, actors.ACTIVATE)
     return _checked_switch(
         models_dir, records_dir, trust.ACTIVATED, model_id, actor=actor
     )
@@ -99,8 +103,10 @@ def roll_back(models_dir: Path, records_dir: Path, *, actor: str) -> Card:
 
     Raises:
         ModelError: code `no-earlier-model` if the trail knows none, or as `activate`.
-        CxrError: the audit trail can't be read or written; nothing was changed.
+        CxrError: that person may not (code `not-allowed`), or the audit trail can't be
+            read or written; nothing was changed.
     """
+    actors.require(records_dir, actor, actors.ROLL_BACK)
     model_id = previous_id(models_dir, records_dir)
     if model_id is None:
         raise ModelError(

@@ -16,7 +16,7 @@ from cxr.errors import CxrError
 from cxr.governance import reasons
 from cxr.models import registry
 from cxr.models.cards import Card, is_threshold
-from cxr.records import audit
+from cxr.records import actors, audit
 from cxr.records.audit import Entry
 
 FOLDER = "operating-points"
@@ -86,9 +86,11 @@ def store(
         specificity: there; nan if undefined.
 
     Raises:
-        CxrError: there is no reason, or the records can't be written.
+        CxrError: that person may not (code `not-allowed`), there is no reason, or the
+            records can't be written.
         ValueError: the threshold is out of range.
     """
+    actors.require(records_dir, actor, actors.STORE)
     reason = reasons.given(reason)
     if not reason:
         raise CxrError(

@@ -10,13 +10,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from cxr.errors import CxrError, ModelError
+from cxr.errors import ModelError
 from cxr.governance import shipped
 from cxr.models import inference, lungs, registry
 from cxr.models.cards import CARD
 from cxr.models.inference import Model
 from cxr.models.lungs import LungNetwork
-from cxr.records import audit
+from cxr.records import actors, audit
 from cxr.records.audit import Entry
 
 PROMOTED, ACTIVATED, ROLLED_BACK = "promote", "activate", "roll back"
@@ -75,7 +75,13 @@ def load_lungs(models_dir: Path, records_dir: Path, *, threads: int = 0) -> Lung
 
 
 def record_lungs(models_dir: Path, records_dir: Path, *, actor: str) -> Entry:
-    """Records that the lung network as it is now was trained here, and by whom."""
+    """Records that the lung network as it is now was trained here, and by whom.
+
+    Raises:
+        CxrError: that person may not (code `not-allowed`), or the trail can't be
+            written.
+    """
+    actors.require(records_dir, actor, actors.INSTALL_LUNGS)
     return record_card(models_dir, records_dir, INSTALLED, registry.LUNGS, actor=actor)
 
 
@@ -94,12 +100,7 @@ def require_trusted(models_dir: Path, records_dir: Path, model_id: str) -> None:
         CxrError: the audit trail can't be read, or is damaged.
     """
     registry.read_card(models_dir, model_id)
-    if broken := audit.verify(records_dir):
-        audit.entries(records_dir, limit=1)  # What can't be read says so itself.
-        raise CxrError(
-            f"The audit trail does not hold: {broken[0]} {audit.TRAIL.damage}",
-            code="records-damaged",
-        )
+    audit.require_sound(records_dir)
     if changed := _changed(models_dir, records_dir, model_id, _pin(model_id)):
         raise ModelError(
             f"{changed} Model {model_id} doesn't serve.", code="changed-card"
@@ -176,9 +177,10 @@ def record_card(
 def acknowledge(
     models_dir: Path, records_dir: Path, *, actor: str, reason: str
 ) -> Entry:
-    """Sets a damaged trail aside; the new one begins with the cards as they are now.
+    """Sets a damaged trail aside; the new one begins with cards and roles as they are.
 
-    Whoever acknowledges the damage vouches for these cards, which are trusted then.
+    Whoever acknowledges the damage vouches for these cards, which are trusted then, and
+    for the roles that the old rows still tell. Where none can be read, none is given.
 
     Args:
         models_dir: the registry.
@@ -187,17 +189,25 @@ def acknowledge(
         reason: what it was, in that person's words.
 
     Raises:
-        CxrError: the trail is sound, there is no reason, or the folder can't be
-            written.
+        CxrError: that person is no lead by the rows that can still be read (code
+            `not-allowed`), the trail is sound, there is no reason, or the folder can't
+            be written.
     """
+    actors.require(records_dir, actor, actors.ACKNOWLEDGE)
     hashes = {
         card.model_id: registry.card_sha256(models_dir, card.model_id)
         for card in registry.cards(models_dir)
     }
     if (models_dir / registry.LUNGS / CARD).is_file():
         hashes[registry.LUNGS] = registry.card_sha256(models_dir, registry.LUNGS)
+    roles = {
+        who: sorted(has) for who, has in actors.readable_roles(records_dir).items()
+    }
     return audit.acknowledge(
-        records_dir, actor=actor, reason=reason, details={CARDS: hashes}
+        records_dir,
+        actor=actor,
+        reason=reason,
+        details={CARDS: hashes, actors.KEPT: roles},
     )
 
 

@@ -159,6 +159,19 @@ def list_jobs(queue: Path) -> list[Job]:
     return sorted(jobs, key=lambda job: (number[job.folder], job.name), reverse=True)
 
 
+def is_this_process(folder: Path) -> bool:
+    """Returns whether the caller is the job of a folder itself, not somebody's command.
+
+    Whoever submitted it was asked then whether they may.
+    """
+    record = queues.read_record(folder)
+    return (
+        record is not None
+        and record.state == RUNNING
+        and record.token == os.environ.get(processes.TOKEN)
+    )
+
+
 def stop(folder: Path) -> Job:
     """Ends a job with all its processes, or takes it out of the queue.
 

@@ -1,16 +1,31 @@
 """A graph as OpenVINO runs it on this machine.
 
-It owns how every network here is compiled and called: in strict float32, for one film
-at once and for whole batches when they first come, by one thread at a time.
+It owns how every network here is compiled and called, in strict float32: one film on
+all processors, which is soonest done, or many films side by side on one processor each,
+which is the most films a second.
 """
 
+import os
 import threading
+from collections import deque
+from queue import Empty, SimpleQueue
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-BATCH = 16
+# So many inputs in one call are run side by side: the second compilation, which that
+# takes, pays from here on.
+MANY = 16
+
+Arrays = dict[str, NDArray[np.float32]]
+
+
+def processors() -> int:
+    """Returns how many processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 class CompiledGraph:
@@ -21,7 +36,7 @@ class CompiledGraph:
     """
 
     def __init__(self, xml: bytes, weights: bytes, *, threads: int = 0) -> None:
-        """Compiles the graph for one film; for batches when they first come.
+        """Compiles the graph for one film; for films side by side when they come.
 
         Args:
             xml: OpenVINO's description of the graph.
@@ -38,12 +53,13 @@ class CompiledGraph:
         # By default OpenVINO computes in bfloat16 where the processor can: other
         # machines would give other scores.
         self._settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32"}
-        if threads:
-            self._settings["INFERENCE_NUM_THREADS"] = threads
+        self._threads = threads
         self._graph = self._core.read_model(model=xml, weights=weights)
         self.size = int(self._graph.input(0).partial_shape[1].get_length())
-        self._one = self._compile(1)
-        self._many: Any = None
+        self._graph.reshape([1, self.size, self.size, 1])
+        limit = {"INFERENCE_NUM_THREADS": threads} if threads else {}
+        self._one = self._compile(limit)
+        self._streams: _Streams | None = None
         # A compiled graph answers one call at a time and refuses a second.
         self._lock = threading.Lock()
 
@@ -56,31 +72,103 @@ class CompiledGraph:
         return [int(edge) for edge in self._one.output(output).shape]
 
     def __call__(
-        self, inputs: NDArray[np.float32], outputs: tuple[str, ...]
-    ) -> dict[str, NDArray[np.float32]]:
+        self,
+        inputs: NDArray[np.float32],
+        outputs: tuple[str, ...],
+        *,
+        beside: bool = False,
+    ) -> Arrays:
         """Returns these outputs by name, stacked, for inputs `(n, size, size, 1)`.
 
-        What does not fill a batch is run one by one: filling it up would take longer.
+        Args:
+            inputs: of the films, at least one.
+            outputs: names.
+            beside: whether other threads call it at the same time: then each film gets
+                one processor.
         """
-        whole = len(inputs) // BATCH * BATCH
-        parts: dict[str, list[NDArray[np.float32]]] = {name: [] for name in outputs}
-        with self._lock:
-            if whole and self._many is None:
-                self._many = self._compile(BATCH)
-            start = 0
-            while start < len(inputs):
-                step, run = (BATCH, self._many) if start < whole else (1, self._one)
-                result = run(inputs[start : start + step], share_inputs=True)
-                for name in outputs:
-                    # OpenVINO reuses its buffers at the next call.
-                    parts[name].append(result[name].copy())
-                start += step
-        return {
-            name: found[0] if len(found) == 1 else np.concatenate(found)
-            for name, found in parts.items()
-        }
+        films = [inputs[i : i + 1] for i in range(len(inputs))]
+        if beside or len(films) >= MANY:
+            found = self._side_by_side()(films, outputs)
+        else:
+            with self._lock:
+                found = [
+                    _copied(self._one(film, share_inputs=True), outputs)
+                    for film in films
+                ]
+        if len(found) == 1:
+            return found[0]
+        return {name: np.concatenate([one[name] for one in found]) for name in outputs}
 
-    def _compile(self, batch: int) -> Any:
-        graph = self._graph.clone()
-        graph.reshape([batch, self.size, self.size, 1])
-        return self._core.compile_model(graph, "CPU", self._settings)
+    def _side_by_side(self) -> "_Streams":
+        with self._lock:
+            if self._streams is None:
+                count = self._threads or processors()
+                settings = {
+                    "NUM_STREAMS": count,
+                    "INFERENCE_NUM_THREADS": count,
+                    # Two graphs would pin their streams to the same processor.
+                    "ENABLE_CPU_PINNING": False,
+                }
+                self._streams = _Streams(self._compile(settings), count)
+            return self._streams
+
+    def _compile(self, settings: dict[str, Any]) -> Any:
+        return self._core.compile_model(self._graph, "CPU", self._settings | settings)
+
+
+class _Streams:
+    """A compiled graph that runs several films at once, each in a request of its own.
+
+    OpenVINO's own queue of requests can wait for all of them only; here each thread
+    waits for its films.
+    """
+
+    def __init__(self, compiled: Any, count: int) -> None:
+        self._free: SimpleQueue[Any] = SimpleQueue()
+        for _ in range(count):
+            self._free.put(compiled.create_infer_request())
+
+    def __call__(
+        self, films: list[NDArray[np.float32]], outputs: tuple[str, ...]
+    ) -> list[Arrays]:
+        found: list[Arrays] = []
+        running: deque[Any] = deque()
+        try:
+            for film in films:
+                request = self._request(running, found, outputs)
+                running.append(request)
+                request.start_async(film, share_inputs=True)
+            while running:
+                self._finish(running, found, outputs)
+        finally:
+            for request in running:
+                request.wait()
+                self._free.put(request)
+        return found
+
+    def _request(
+        self, running: deque[Any], found: list[Arrays], outputs: tuple[str, ...]
+    ) -> Any:
+        """Returns a free request; who has films running waits for those first.
+
+        Two threads that each wait for the other's requests would wait for ever.
+        """
+        while running:
+            try:
+                return self._free.get_nowait()
+            except Empty:
+                self._finish(running, found, outputs)
+        return self._free.get()
+
+    def _finish(
+        self, running: deque[Any], found: list[Arrays], outputs: tuple[str, ...]
+    ) -> None:
+        """Waits for the film that was begun first and keeps what came of it."""
+        running[0].wait()
+        found.append(_copied(running[0].results, outputs))
+        self._free.put(running.popleft())
+
+
+def _copied(result: Any, outputs: tuple[str, ...]) -> Arrays:
+    """Returns these outputs; OpenVINO reuses its buffers at the next call."""
+    return {name: result[name].copy() for name in outputs}

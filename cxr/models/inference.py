@@ -19,10 +19,10 @@ from cxr.films import preparation
 from cxr.films.film import Film
 from cxr.models import cards, registry
 from cxr.models.cards import Card
-from cxr.models.compiled import BATCH
 from cxr.models.network import Ensemble, Network
 from cxr.models.subtypes import CLASSES, SubtypeHead, read
 
+BATCH = 64  # inputs that are held at once
 GOLDEN_TOLERANCE = 1e-3  # probability; other processors add in another order
 
 PNEUMONIA, NORMAL, UNCERTAIN = "PNEUMONIA", "NORMAL", "UNCERTAIN"
@@ -87,20 +87,21 @@ class Model:
         return prediction
 
     def predict_inputs(
-        self, inputs: Iterable[NDArray[np.float32]]
+        self, inputs: Iterable[NDArray[np.float32]], *, beside: bool = False
     ) -> Iterator[Prediction | ImageError]:
         """Yields a prediction for each prepared input, in order, batch by batch.
 
-        A film whose score is not finite yields the error in its place.
+        A film whose score is not finite yields the error in its place. `beside` says
+        that other threads ask at the same time: each film then gets one processor.
         """
         batch: list[NDArray[np.float32]] = []
         for item in inputs:
             batch.append(item)
             if len(batch) == BATCH:
-                yield from self._predict_batch(np.stack(batch))
+                yield from self._predict_batch(np.stack(batch), beside)
                 batch = []
         if batch:
-            yield from self._predict_batch(np.stack(batch))
+            yield from self._predict_batch(np.stack(batch), beside)
 
     def input(self, film: Film) -> NDArray[np.float32]:
         """Returns the network's input for a film, by the pixel contract."""
@@ -133,9 +134,9 @@ class Model:
         return self.card.uncertain_band.around(threshold)
 
     def _predict_batch(
-        self, inputs: NDArray[np.float32]
+        self, inputs: NDArray[np.float32], beside: bool
     ) -> Iterator[Prediction | ImageError]:
-        outputs = self.network(inputs)
+        outputs = self.network(inputs, beside=beside)
         # Several films in one batch stay apart: a NaN in one does not reach another.
         each = tuple(range(1, inputs.ndim))
         finite = np.isfinite(outputs.logits) & np.isfinite(inputs).all(axis=each)

@@ -96,7 +96,7 @@ class LungNetwork:
         *,
         threads: int = 0,
     ) -> None:
-        """Compiles the network for one film; for batches when they first come.
+        """Compiles the network for one film; for films side by side when they come.
 
         Args:
             xml: OpenVINO's description of the graph.
@@ -123,9 +123,14 @@ class LungNetwork:
         """Returns what the gate says of each film, for its features `(n, channels)`."""
         return self._gate(pooled)
 
-    def __call__(self, inputs: NDArray[np.float32]) -> LungOutputs:
-        """Returns lungs and features for inputs `(n, 128, 128, 1)`, `n` above 0."""
-        found = self._graph(inputs, OUTPUTS)
+    def __call__(
+        self, inputs: NDArray[np.float32], *, beside: bool = False
+    ) -> LungOutputs:
+        """Returns lungs and features for inputs `(n, 128, 128, 1)`, `n` above 0.
+
+        `beside` says that other threads call it at the same time (`CompiledGraph`).
+        """
+        found = self._graph(inputs, OUTPUTS, beside=beside)
         share = 1 / (1 + np.exp(-found["lungs"][..., 0]))
         return LungOutputs(
             share=share.astype(np.float32, copy=False), pooled=found["pooled"]

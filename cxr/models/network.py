@@ -51,7 +51,7 @@ class Network:
         threads: int = 0,
         tone: StandardTone | None = None,
     ) -> None:
-        """Compiles the network for one film; for batches when they first come.
+        """Compiles the network for one film; for films side by side when they come.
 
         Args:
             xml: OpenVINO's description of the graph.
@@ -84,9 +84,12 @@ class Network:
         """Returns the input `(size, size, 1)` for a film's pixels `(height, width)`."""
         return preparation.network_input(pixels, self.size, self.tone)
 
-    def __call__(self, inputs: NDArray[np.float32]) -> Outputs:
-        """Returns the outputs for inputs of shape `(n, size, size, 1)`, `n` above 0."""
-        found = self._graph(inputs, OUTPUTS)
+    def __call__(self, inputs: NDArray[np.float32], *, beside: bool = False) -> Outputs:
+        """Returns the outputs for inputs of shape `(n, size, size, 1)`, `n` above 0.
+
+        `beside` says that other threads call it at the same time (`CompiledGraph`).
+        """
+        found = self._graph(inputs, OUTPUTS, beside=beside)
         return Outputs(
             logits=found["logit"][:, 0],
             activation_maps=found["activation_map"],
@@ -125,7 +128,7 @@ class Ensemble:
         ]
         return np.concatenate([item.ravel() for item in inputs])
 
-    def __call__(self, inputs: NDArray[np.float32]) -> Outputs:
+    def __call__(self, inputs: NDArray[np.float32], *, beside: bool = False) -> Outputs:
         """Returns the outputs for inputs of `prepare`, stacked, at least one."""
         ends = np.cumsum([size**2 for size, _ in self._kinds])[:-1]
         parts = np.split(inputs, ends, axis=1)
@@ -134,7 +137,7 @@ class Ensemble:
             for (size, tone), part in zip(self._kinds, parts, strict=True)
         }
         outputs = [
-            (net(of_kind[net.size, net.tone]), scaling)
+            (net(of_kind[net.size, net.tone], beside=beside), scaling)
             for net, scaling in self._members
         ]
         logits = np.stack([scaling.scaled(o.logits) for o, scaling in outputs])

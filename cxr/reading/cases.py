@@ -46,10 +46,15 @@ class Review:
     Attributes:
         opinion: `AGREE`, `DISAGREE` or `UNSURE`.
         reason: in the reader's words, or empty.
+        pneumonia: whether the reader sees pneumonia, where opinion and answer don't
+            say it; None where it isn't said.
+        blind: whether the reader said it before the answer was shown.
     """
 
     opinion: str
     reason: str = ""
+    pneumonia: bool | None = None
+    blind: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,7 @@ from cxr.models.inference import Model
 from cxr.reading.cases import Case, Context, Review
 from cxr.reading.stability import Stability
 from cxr.reading.zones import Evidence
-from cxr.records import history
+from cxr.records import history, keys
 from cxr.records.kept import WITHDRAWN, KeptCase, KeptReading
 
 
@@ -152,7 +152,7 @@ def review(
     said: Review | None,
     *,
     actor: str,
-    pneumonia: bool | None = None,
+    answer: str = "",
 ) -> KeptCase:
     """Adds a reader's review to a kept case; None takes the newest back.
 
@@ -161,7 +161,7 @@ def review(
         case_id: of the case.
         said: by the reader.
         actor: whose review it is.
-        pneumonia: whether the reader sees pneumonia, where the review doesn't say it.
+        answer: that the review is on; empty for that of the reading.
 
     Raises:
         CxrError: nothing was added; its message says why.
@@ -172,8 +172,23 @@ def review(
         WITHDRAWN if said is None else said.opinion,
         actor=actor,
         reason="" if said is None else said.reason,
-        pneumonia=pneumonia,
+        pneumonia=None if said is None else said.pneumonia,
+        answer=answer,
+        blind=said is not None and said.blind,
     )
+
+
+def known_as(records_dir: Path, sha256: str) -> str:
+    """Returns the hash by which a history that is there knows a film.
+
+    Args:
+        records_dir: of the history.
+        sha256: of the file's bytes.
+
+    Raises:
+        CxrError: the site's secret can't be read.
+    """
+    return keys.keyed(keys.secret(records_dir, first=False), sha256)
 
 
 def reading_of(

@@ -1,7 +1,7 @@
 """A film's one way from bytes to its reading.
 
 Bytes are decoded in capped processes, prepared, held against what the models may
-judge, and scored in batches. Each film ends in exactly one reading, which holds a
+judge, and scored side by side. Each film ends in exactly one reading, which holds a
 prediction or a named refusal; a broken film does not stop the others. The command line,
 the pages and validations all read films here.
 """
@@ -9,6 +9,7 @@ the pages and validations all read films here.
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -23,11 +24,12 @@ from cxr.films.decoding import DecoderPool
 from cxr.films.film import Film
 from cxr.films.refusals import content_of
 from cxr.models import lungs as lung_outline
-from cxr.models.compiled import BATCH
+from cxr.models.compiled import processors
 from cxr.models.inference import Model, Prediction
 from cxr.models.lungs import LungNetwork, Lungs
 from cxr.models.novelty import GateRecord, Likeness
 from cxr.reading import eligibility
+from cxr.records import actors
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,8 +41,8 @@ class Reading:
         sha256: of the file's bytes; empty if it could not be decoded.
         cautions: sentences on why the score may not hold for this film.
         warnings: sentences on what was unusual in the file.
-        seconds: since the reading before, or since the start; films are scored in
-            batches, and the first of a batch carries the time of the whole batch.
+        seconds: since the reading before, or since the start; films are scored side by
+            side, so that a film can take longer than that.
         format: "PNG", "JPEG" or "DICOM"; empty if it could not be decoded.
         bits: bits a pixel had in the file; 0 if it could not be decoded.
         height: rows of the film; 0 if it could not be decoded.
@@ -109,6 +111,43 @@ def contents(paths: Iterable[Path]) -> Iterator[bytes | ImageError]:
             yield error
 
 
+def read_for(
+    records_dir: Path,
+    model: Model,
+    pool: DecoderPool,
+    files: Iterable[bytes | ImageError],
+    *,
+    actor: str,
+    lungs: LungNetwork | None,
+    picture_edge: int | None = None,
+    most_at_once: int | None = None,
+) -> Iterator[Reading]:
+    """Returns the readings of a person's films; `score` is for measuring a model.
+
+    Args:
+        records_dir: of the audit trail, which says who may read.
+        model: as in `score`.
+        pool: as in `score`.
+        files: as in `score`.
+        actor: who reads.
+        lungs: as in `score`.
+        picture_edge: as in `score`.
+        most_at_once: as in `score`.
+
+    Raises:
+        CxrError: that person may not read (code `not-allowed`).
+    """
+    actors.require(records_dir, actor, actors.READ)
+    return score(
+        model,
+        pool,
+        files,
+        lungs=lungs,
+        picture_edge=picture_edge,
+        most_at_once=most_at_once,
+    )
+
+
 def score(
     model: Model,
     pool: DecoderPool,
@@ -116,11 +155,12 @@ def score(
     *,
     lungs: LungNetwork | None,
     picture_edge: int | None = None,
-    most_at_once: int = BATCH,
+    most_at_once: int | None = None,
 ) -> Iterator[Reading]:
-    """Yields the reading of each file, in order; only a batch of inputs is held.
+    """Yields the reading of each file, in order; only a few prepared films are held.
 
-    The first film is scored alone, so that its reading is there at once.
+    The first film is scored alone, so that its reading is there at once. The others are
+    decoded and prepared while those before them are scored, one on each processor.
 
     Args:
         model: ready to score.
@@ -130,21 +170,16 @@ def score(
             for films that are known to be frontal chest films.
         picture_edge: longest edge in pixels of the picture that each reading keeps
             for the screen; None for no pictures.
-        most_at_once: films that are scored together at most, at least 1. Below
-            `compiled.BATCH` readings come film by film, and the network is not compiled
-            a second time for whole batches.
+        most_at_once: films that are scored at the same time at most; None for one on
+            each processor. With 1 the networks are not compiled a second time.
     """
     started = time.perf_counter()
-    prepared = (
-        _prepare(model, lungs, film, picture_edge) for film in _films(pool, files)
-    )
-    size = 1
-    while batch := list(islice(prepared, size)):
-        for reading in _scored(model, lungs, batch):
-            now = time.perf_counter()
-            yield replace(reading, seconds=now - started)
-            started = now
-        size = most_at_once
+    prepared = _all_prepared(model, pool, files, lungs, picture_edge)
+    most = most_at_once or processors()
+    for reading in _all_scored(model, lungs, prepared, most):
+        now = time.perf_counter()
+        yield replace(reading, seconds=now - started)
+        started = now
 
 
 def read_one(
@@ -172,28 +207,51 @@ def read_one(
     except ImageError as error:
         film = error
     prepared = _prepare(model, lungs, film, picture_edge)
-    (reading,) = _scored(model, lungs, [prepared])
+    reading = _scored(model, lungs, prepared)
     return replace(reading, seconds=time.perf_counter() - started)
 
 
-def _scored(
-    model: Model, lungs: LungNetwork | None, batch: list[_Prepared]
+def _all_scored(
+    model: Model,
+    lungs: LungNetwork | None,
+    prepared: Iterator[_Prepared],
+    most: int,
 ) -> Iterator[Reading]:
-    """Yields the reading of each film of a batch, in order."""
-    batch = _eligible(lungs, batch)
-    inputs = [p.network_input for p in batch if p.network_input is not None]
-    predictions = model.predict_inputs(inputs)
-    for item in batch:
-        if item.network_input is None:
-            yield item.reading
-        else:
-            yield replace(item.reading, result=next(predictions))
+    """Yields the reading of each film, in order, `most` of them at the same time."""
+    for item in islice(prepared, 1 if most > 1 else None):
+        yield _scored(model, lungs, item)
+    pending: deque[Future[Reading]] = deque()
+    threads = ThreadPoolExecutor(most, thread_name_prefix="score")
+    try:
+        for item in prepared:
+            pending.append(threads.submit(_scored, model, lungs, item, beside=True))
+            if len(pending) > 2 * most:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+    finally:
+        threads.shutdown(cancel_futures=True)
 
 
-def _films(
-    pool: DecoderPool, files: Iterable[bytes | ImageError]
-) -> Iterator[Film | ImageError]:
-    """Yields a film or its error for each file; the pool gets only what was opened."""
+def _scored(
+    model: Model, lungs: LungNetwork | None, item: _Prepared, *, beside: bool = False
+) -> Reading:
+    """Returns the reading of a prepared film; `beside` others on other processors."""
+    item = _eligible(lungs, item, beside)
+    if item.network_input is None:
+        return item.reading
+    (result,) = model.predict_inputs([item.network_input], beside=beside)
+    return replace(item.reading, result=result)
+
+
+def _all_prepared(
+    model: Model,
+    pool: DecoderPool,
+    files: Iterable[bytes | ImageError],
+    lungs: LungNetwork | None,
+    picture_edge: int | None,
+) -> Iterator[_Prepared]:
+    """Yields each film for the networks; the pool gets only what was opened."""
     unopened: deque[ImageError | None] = deque()
 
     def opened() -> Iterator[bytes]:
@@ -204,11 +262,14 @@ def _films(
                 unopened.append(None)
                 yield file
 
-    for film in pool.map(opened()):
+    def prepare(film: Film | ImageError) -> _Prepared:
+        return _prepare(model, lungs, film, picture_edge)
+
+    for prepared in pool.map_to(prepare, opened()):
         while error := unopened.popleft():
-            yield error
-        yield film
-    yield from (error for error in unopened if error)
+            yield prepare(error)
+        yield prepared
+    yield from (prepare(error) for error in unopened if error)
 
 
 def _prepare(
@@ -247,22 +308,13 @@ def _prepare(
     )
 
 
-def _eligible(lungs: LungNetwork | None, batch: list[_Prepared]) -> list[_Prepared]:
-    """Returns a batch with what its films show: refused, with cautions, or as it was.
-
-    The lung network is asked once for the whole batch.
-    """
-    asked = [p.lung_input for p in batch if p.lung_input is not None]
-    if lungs is None or not asked:
-        return batch
-    outputs = lungs(np.stack(asked))
-    answers = iter(zip(outputs.share, lungs.likeness(outputs.pooled), strict=True))
-    return [
-        item
-        if item.lung_input is None
-        else _judged(lungs.card.gate, item, *next(answers))
-        for item in batch
-    ]
+def _eligible(lungs: LungNetwork | None, item: _Prepared, beside: bool) -> _Prepared:
+    """Returns a film by what it shows: refused, with cautions, or as it was."""
+    if lungs is None or item.lung_input is None:
+        return item
+    outputs = lungs(item.lung_input[np.newaxis], beside=beside)
+    (likeness,) = lungs.likeness(outputs.pooled)
+    return _judged(lungs.card.gate, item, outputs.share[0], likeness)
 
 
 def _judged(

@@ -5,8 +5,11 @@ How its rows seal each other, and what that can show, is `cxr.records.chain`.
 
 import getpass
 import json
+import logging
+import os
 import sqlite3
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +23,7 @@ DATABASE = "audit.sqlite3"
 HEAD = "audit.head.json"
 RESTARTED = "restart"  # the first row after a damaged trail was set aside
 VERSION = 1
+SYSTEM = "system:"  # begins the name of a user of the command line
 MAX_DETAILS_CHARACTERS = 20_000
 
 _WHAT = "audit trail"
@@ -49,9 +53,11 @@ TRAIL = Database(
     "cxr models audit --acknowledge REASON`), no model serves and none is switched.",
     unwritable="What has to be recorded is not done until that is mended.",
 )
+logger = logging.getLogger(__name__)
 _CHAIN = Chain(database=TRAIL, table="entries", head=HEAD, columns=_COLUMNS)
 
 Row = tuple[int, str, str, str, str, str, str, str]
+Signature = tuple[tuple[str, int, int, int, int], ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,6 +180,20 @@ def verify(records_dir: Path) -> list[str]:
         return [f"The audit trail can't be read: {error}."]
 
 
+def require_sound(records_dir: Path) -> None:
+    """Makes sure that the trail holds: what it says of models and roles is believed.
+
+    Raises:
+        CxrError: it can't be read, or its chain is broken (code `records-damaged`).
+    """
+    if broken := verify(records_dir):
+        entries(records_dir, limit=1)  # What can't be read says so itself.
+        raise CxrError(
+            f"The audit trail does not hold: {broken[0]} {TRAIL.damage}",
+            code="records-damaged",
+        )
+
+
 def acknowledge(
     records_dir: Path,
     *,
@@ -214,11 +234,43 @@ def acknowledge(
 
 
 def operating_system_user() -> str:
-    """Returns the name of the user whose process this is, for the command line."""
+    """Returns who is at the command line: `system:` and the user of this process."""
     try:
-        return getpass.getuser()
+        return f"{SYSTEM}{getpass.getuser()}"
     except (KeyError, OSError, ImportError):
-        return "unknown"  # A container may run under a number that has no name.
+        return f"{SYSTEM}{os.getuid()}"  # A container's number may have no name.
+
+
+def signature(records_dir: Path) -> Signature:
+    """Returns what changes when the trail does, for whoever keeps what it says."""
+    stamps = []
+    for name in (DATABASE, f"{DATABASE}-wal", HEAD):
+        with suppress(OSError):
+            stat = (records_dir / name).stat()
+            # The time of the last change of a file's entry can't be set back. An empty
+            # log is made anew by whoever reads.
+            content = (stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
+            if stat.st_size:
+                stamps.append((name, *content))
+    return tuple(stamps)
+
+
+def note(
+    records_dir: Path,
+    action: str,
+    *,
+    actor: str,
+    model_id: str = "",
+    details: Mapping[str, Any] | None = None,
+) -> None:
+    """Records what ends something or frees space; that must work on a full disk too.
+
+    Takes what `record` takes. A row that can't be written is a line of the log.
+    """
+    try:
+        record(records_dir, action, actor=actor, model_id=model_id, details=details)
+    except CxrError as error:
+        logger.warning("%r is not in the audit trail: %s", action, error.code)
 
 
 def _details_text(details: Mapping[str, Any]) -> str:

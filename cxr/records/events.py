@@ -284,9 +284,9 @@ def tally_holds(database: sqlite3.Connection) -> bool:
 
 def row_of(case: KeptCase) -> tuple[Any, ...]:
     """Returns the row of a case, in the order of the table's columns."""
-    read = case.reading
+    read, worklist = case.reading, case.reading.worklist if case.listed else ""
     return (
-        *(case.number, case.case_id, case.time, case.reader, read.worklist, read.film),
+        *(case.number, case.case_id, case.time, case.reader, worklist, read.film),
         *(read.patient, read.model_id, read.model_sha256, read.threshold, read.answer),
         *(read.code, read.probability, read.logit, read.frontal, read.unlike),
         *(read.brightness, read.contrast, int(read.sample), case.opinion),

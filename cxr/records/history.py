@@ -9,7 +9,7 @@ import math
 import re
 import secrets
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from cxr.errors import CxrError
-from cxr.records import audit, events, films, keys
+from cxr.records import actors, audit, events, films, keys
 from cxr.records.chain import clean
 from cxr.records.kept import (
     ADDITION,
@@ -32,7 +32,7 @@ from cxr.records.kept import (
     seen,
 )
 
-CASE_DELETED, CASES_EXPIRED = "delete case", "expire cases"
+CASE_DELETED, CASES_EXPIRED = actors.DELETE_CASE, actors.EXPIRE
 MAX_REASON_CHARACTERS = 2_000
 _AT_ONCE = 200  # cases that are deleted in one transaction
 
@@ -58,10 +58,11 @@ def keep(
         picture: of the film, a grey PNG file without metadata; None to keep none.
 
     Raises:
-        CxrError: code `records-read-only`, `records-folder`, `records-damaged`,
-            `records-newer`, `records-busy`, `history-key` or `disk-full`. Nothing was
-            kept.
+        CxrError: code `not-allowed`, `records-read-only`, `records-folder`,
+            `records-damaged`, `records-newer`, `records-busy`, `history-key` or
+            `disk-full`. Nothing was kept.
     """
+    actors.require(records_dir, actor, actors.READ)
     case_id = secrets.token_hex(8)
     try:
         with events.writing(records_dir) as database:
@@ -87,6 +88,8 @@ def review(
     actor: str,
     reason: str = "",
     pneumonia: bool | None = None,
+    answer: str = "",
+    blind: bool = False,
 ) -> KeptCase:
     """Adds a reader's review to a case and returns the case; earlier ones stay.
 
@@ -99,19 +102,27 @@ def review(
         reason: in the reader's words.
         pneumonia: whether the reader sees pneumonia, where opinion and answer don't
             say it already.
+        answer: that the review is on, where the threshold was moved since the reading;
+            empty for the answer of the reading.
+        blind: whether the reader said it before the answer was shown.
 
     Raises:
-        CxrError: there is no such case (code `no-case`), opinion and `pneumonia`
+        CxrError: that person may not (code `not-allowed`), there is no such case
+            (code `no-case`), opinion and `pneumonia`
             contradict each other (code `review`), or the history can't be written.
         ValueError: there is no such opinion.
     """
     if opinion not in OPINIONS:
         raise ValueError(f"expected one of {OPINIONS}, received {opinion=}")
+    actors.require(records_dir, actor, actors.REVIEW)
     with events.writing(records_dir) as database:
         case = _found(database, case_id)
+        on = answer or case.reading.answer
         content = {
             "opinion": opinion,
-            "pneumonia": seen(case.reading.answer, opinion, pneumonia),
+            "pneumonia": seen(on, opinion, pneumonia),
+            "answer": on,
+            "blind": blind,
             "reason": clean(reason.strip(), MAX_REASON_CHARACTERS),
         }
         return _added(database, REVIEW, case_id, actor, content)
@@ -139,7 +150,8 @@ def add(
         evidence: where in the lungs the evidence lies, likewise.
 
     Raises:
-        CxrError: there is no such case (code `no-case`), or the history can't be
+        CxrError: that person may not (code `not-allowed`), there is no such case
+            (code `no-case`), or the history can't be
             written.
         ValueError: the context is no such numbers.
     """
@@ -147,9 +159,29 @@ def add(
     if context is not None:
         given["context"] = _numbers(context)
     content = {k: dict(v) for k, v in given.items() if v is not None}
+    actors.require(records_dir, actor, actors.READ)
     with events.writing(records_dir) as database:
         _found(database, case_id)
         return _added(database, ADDITION, case_id, actor, content)
+
+
+def unlist(records_dir: Path, case_ids: Sequence[str], *, actor: str) -> None:
+    """Takes cases off the list that they were read in; the cases stay.
+
+    Args:
+        records_dir: of the history.
+        case_ids: of the cases; one that is not there any more is passed over.
+        actor: who takes them off.
+
+    Raises:
+        CxrError: that person may not (code `not-allowed`), or the history can't be
+            written.
+    """
+    actors.require(records_dir, actor, actors.READ)
+    with events.writing(records_dir) as database:
+        for case_id in case_ids:
+            if events.find(database, case_id) is not None:
+                _added(database, ADDITION, case_id, actor, {"listed": False})
 
 
 def delete(records_dir: Path, case_id: str, *, actor: str, reason: str) -> None:
@@ -165,9 +197,11 @@ def delete(records_dir: Path, case_id: str, *, actor: str, reason: str) -> None:
         reason: why, in the words of that person; nothing of a patient.
 
     Raises:
-        CxrError: there is no such case (code `no-case`) or no reason (code `reason`),
+        CxrError: that person may not (code `not-allowed`), there is no such case
+            (code `no-case`) or no reason (code `reason`),
             or the history or the audit trail can't be written.
     """
+    actors.require(records_dir, actor, actors.DELETE_CASE)
     if not reason.strip():
         raise CxrError("Say why the case is deleted.", code="reason")
     with events.reading(records_dir) as database:
@@ -189,11 +223,13 @@ def expire(records_dir: Path, days: int, *, actor: str) -> int:
         How many were deleted.
 
     Raises:
-        CxrError: the history or the audit trail can't be written.
+        CxrError: that person may not (code `not-allowed`), or the history or the audit
+            trail can't be written.
         ValueError: `days` is less than 1.
     """
     if days < 1:
         raise ValueError(f"expected at least 1 day, received {days=}")
+    actors.require(records_dir, actor, actors.EXPIRE)
     before = datetime.now(UTC) - timedelta(days=days)
     limit = before.isoformat(timespec="milliseconds")
     with events.reading(records_dir) as database:

@@ -118,12 +118,15 @@ class KeptCase:
         opinion: of the newest review: `AGREE`, `DISAGREE`, `UNSURE`; empty before
             there is one, and after it was taken back.
         pneumonia: whether that reader sees pneumonia; None where it isn't said.
+        answered: the answer that the newest review is on; empty before there is one.
+        blind: whether a reader said what is seen before the answer was shown.
         reason: in the words of that reader, or empty.
         reviewer: who that was, or empty.
         reviewed: when, UTC, ISO 8601, or empty.
         context: what is known of the patient besides, numbers by name.
         stability: whether the answer holds under small changes; None if not asked.
         evidence: where in the lungs the evidence lies; None if not asked.
+        listed: whether the film is still on the list that it was read in.
     """
 
     number: int
@@ -133,19 +136,22 @@ class KeptCase:
     reading: KeptReading
     opinion: str = WITHDRAWN
     pneumonia: bool | None = None
+    answered: str = ""
+    blind: bool = False
     reason: str = ""
     reviewer: str = ""
     reviewed: str = ""
     context: dict[str, float | None] = field(default_factory=dict)
     stability: dict[str, Any] | None = None
     evidence: dict[str, Any] | None = None
+    listed: bool = True
 
     @property
     def disagreement(self) -> bool:
         """Whether the reader contradicts the answer, in words or by what is seen."""
         if self.opinion == DISAGREE:
             return True
-        above = {ABOVE: True, BELOW: False}.get(self.reading.answer)
+        above = {ABOVE: True, BELOW: False}.get(self.answered or self.reading.answer)
         return None not in (self.pneumonia, above) and self.pneumonia != above
 
 
@@ -213,6 +219,8 @@ def _with(case: KeptCase, event: Event, content: Mapping[str, Any]) -> KeptCase:
             case,
             opinion=str(content.get("opinion", WITHDRAWN)),
             pneumonia=content.get("pneumonia"),
+            answered=str(content.get("answer", "")),
+            blind=case.blind or bool(content.get("blind", False)),
             reason=str(content.get("reason", "")),
             reviewer=event.actor,
             reviewed=event.time,

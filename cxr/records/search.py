@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from cxr.records import events
+from cxr.records import actors, events
 from cxr.records.history import no_case
 from cxr.records.kept import Event, KeptCase
 
@@ -120,6 +120,19 @@ _AT_ONCE = 1_000  # cases that are held at a time
 _COLUMNS = tuple(field.name for field in fields(Series))
 
 
+def require_sight(records_dir: Path, *, actor: str) -> None:
+    """Makes sure that somebody may see what was read.
+
+    Args:
+        records_dir: of the history.
+        actor: who is about to look.
+
+    Raises:
+        CxrError: that person may not (code `not-allowed`).
+    """
+    actors.require(records_dir, actor, actors.SEE_HISTORY)
+
+
 def cases(
     records_dir: Path,
     query: Query = Query(),  # noqa: B008
@@ -186,6 +199,47 @@ def count(records_dir: Path, query: Query = Query()) -> Counts:  # noqa: B008
         reviewed=sum(reviewed for _, _, reviewed, _ in counted),
         disagreements=sum(disputed for _, _, _, disputed in counted),
     )
+
+
+def by_day(
+    records_dir: Path,
+    query: Query = Query(),  # noqa: B008
+) -> dict[str, dict[str, int]]:
+    """Returns how many cases of each day, UTC, got which answer, the oldest day first.
+
+    Raises:
+        CxrError: the history can't be read.
+    """
+    wanted, values = _condition(query)
+    statement = (
+        f"SELECT substr(time, 1, 10) AS day, answer, count(*) FROM cases "
+        f"WHERE {wanted} GROUP BY day, answer ORDER BY day"
+    )
+    days: dict[str, dict[str, int]] = {}
+    with events.reading(records_dir) as database:
+        for day, answer, number in (
+            [] if database is None else database.execute(statement, values)
+        ):
+            days.setdefault(day, {})[answer] = number
+    return days
+
+
+def readers(records_dir: Path) -> list[str]:
+    """Returns who has had films read, in alphabetical order.
+
+    Raises:
+        CxrError: the history can't be read.
+    """
+    return _distinct(records_dir, "reader")
+
+
+def models(records_dir: Path) -> list[str]:
+    """Returns the ids of the models that have read films, in alphabetical order.
+
+    Raises:
+        CxrError: the history can't be read.
+    """
+    return _distinct(records_dir, "model_id")
 
 
 def case(records_dir: Path, case_id: str) -> KeptCase:
@@ -257,6 +311,18 @@ def series(
         **{name: columns.get(name, ()) for name in _COLUMNS if name != "pneumonia"},
         pneumonia=tuple(None if item is None else bool(item) for item in said),
     )
+
+
+def _distinct(records_dir: Path, column: str) -> list[str]:
+    # Steps from value to value along the index; DISTINCT would read all of it.
+    statement = (
+        f"WITH RECURSIVE steps(value) AS (SELECT min({column}) FROM cases UNION ALL "
+        f"SELECT (SELECT min({column}) FROM cases WHERE {column} > value) FROM steps "
+        "WHERE value IS NOT NULL) SELECT value FROM steps WHERE value IS NOT NULL"
+    )
+    with events.reading(records_dir) as database:
+        found = [] if database is None else database.execute(statement)
+        return [value for (value,) in found]
 
 
 def _cases(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from cxr import disk
 from cxr.errors import CxrError
-from cxr.records import audit, events, keys
+from cxr.records import actors, audit, events, keys
 from cxr.records.database import check_pages, transaction
 from cxr.records.events import case_of
 from cxr.records.kept import DELETION, READING
@@ -76,9 +76,11 @@ def set_aside(records_dir: Path, *, actor: str, reason: str) -> list[str]:
         The new names of the files.
 
     Raises:
-        CxrError: the history is sound (code `records-sound`), there is no reason (code
-            `reason`), or the folder or the audit trail can't be written.
+        CxrError: that person may not (code `not-allowed`), the history is sound (code
+            `records-sound`), there is no reason (code `reason`), or the folder or the
+            audit trail can't be written.
     """
+    actors.require(records_dir, actor, actors.ACKNOWLEDGE)
     if not reason.strip():
         raise CxrError("Say what was found and why it is acceptable.", code="reason")
     if not verify(records_dir) and obstacle(records_dir) is None:
@@ -104,8 +106,10 @@ def rebuild(records_dir: Path, *, actor: str) -> int:
         How many cases there are.
 
     Raises:
-        CxrError: the history or the audit trail can't be written.
+        CxrError: that person may not (code `not-allowed`), or the history or the audit
+            trail can't be written.
     """
+    actors.require(records_dir, actor, actors.ACKNOWLEDGE)
     audit.record(records_dir, REBUILT, actor=actor)
     count = 0
     with events.writing(records_dir) as database:

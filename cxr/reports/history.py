@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from cxr.errors import CxrError
-from cxr.records import audit, films, search
+from cxr.records import actors, audit, films, search
 from cxr.records.kept import CONTEXT_NAMES, KeptCase, KeptReading
 from cxr.records.search import Query
 from cxr.spreadsheets import as_cell
 
-EXPORTED = "export history"
+EXPORTED = actors.EXPORT_HISTORY
 CSV, PARQUET, MANIFEST = "csv", "parquet", "manifest"
 _READING = tuple(field.name for field in fields(KeptReading))
 _REVIEW = ("opinion", "pneumonia", "disagreement", "reason", "reviewer", "reviewed")
@@ -92,13 +92,15 @@ def export(
             show pneumonia, for a training.
 
     Raises:
-        CxrError: the history can't be read, the audit trail can't be written, or the
-            package for Parquet isn't installed (code `no-parquet`).
+        CxrError: that person may not (code `not-allowed`), the history can't be read,
+            the audit trail can't be written, or the package for Parquet isn't installed
+            (code `no-parquet`).
         OSError: the target can't be written.
         ValueError: there is no such kind.
     """
     if kind not in _WRITERS:
         raise ValueError(f"expected one of {sorted(_WRITERS)}, received {kind=}")
+    actors.require(records_dir, actor, actors.EXPORT_HISTORY)
     details = {"kind": kind, "cases": search.count(records_dir, query).cases}
     audit.record(records_dir, EXPORTED, actor=actor, details=details)
     return _WRITERS[kind](records_dir, search.every(records_dir, query), target)

@@ -19,6 +19,7 @@ import jinja2
 from cxr import __version__
 from cxr.evaluation.estimates import UNDEFINED, Estimate
 from cxr.evaluation.live import Live
+from cxr.evaluation.summary import Evaluation
 from cxr.films import refusals
 from cxr.reading import drift_words, eligibility
 from cxr.reading.monitoring import Watch
@@ -181,16 +182,21 @@ def _worth(model: ModelPeriod) -> Part:
         title=f"What {model.model_id} was worth by the reviews",
         sentences=(
             f"Weights {model.model_sha256[:16]}. Thresholds: {thresholds}.",
-            f"Reviewed: {_reviewed(model.live)}.",
+            f"Reviewed: {reviewed(model.live)}.",
         ),
-        rows=tuple(_worth_rows(model)),
+        rows=tuple(worth(model.live, model.tested)),
         widths=(4, 3, 3),
         notes=(REVIEWS,),
     )
 
 
-def _worth_rows(model: ModelPeriod) -> Iterator[tuple[str, str, str]]:
-    live, tested = model.live, model.tested
+def worth(live: Live, tested: Evaluation | None) -> Iterator[tuple[str, str, str]]:
+    """Yields the rows of a table on what a model was worth, its heading first.
+
+    Args:
+        live: by the reviews.
+        tested: on its test films; None where that is not known.
+    """
     known: dict[str, Estimate] = {}
     if tested and tested.answered:
         known = {
@@ -212,7 +218,8 @@ def _worth_rows(model: ModelPeriod) -> Iterator[tuple[str, str, str]]:
         yield name, _estimate(here), _estimate(known.get(name, UNDEFINED))
 
 
-def _reviewed(live: Live) -> str:
+def reviewed(live: Live) -> str:
+    """Returns how many films of each answer were reviewed."""
     return ", ".join(
         f"{stratum.reviewed:,} of {stratum.films:,} {answer}"
         for answer, stratum in zip(ANSWERS, live.strata, strict=True)

@@ -1,10 +1,12 @@
 """What is begun in the background for training: a run, and a measurement of speed.
 
-Each act checks what is in its way, creates a folder with the settings, and starts the
-job or queues it.
+Each act checks who may and what is in its way, records it, and starts the job or queues
+it. A stop and a deletion are recorded where that can be: they work on a full disk too.
 """
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from cxr.datasets.search import Stamp, allowed, stamp
 from cxr.errors import CxrError, DatasetError, JobError, ModelError
 from cxr.jobs import control
 from cxr.models import registry
+from cxr.records import actors, audit
 from cxr.runs import architectures, backbone, continuation, run_folder
 from cxr.runs.config import TrainConfig
 from cxr.runs.run_folder import Run
@@ -29,51 +32,123 @@ LEAST_MEMORY_GB, LEAST_OF_BASELINE_GB, LEAST_OF_WHOLE_GB = 3, 1, 5
 BUSY = "A run goes on, and each would slow the other down. Measure when it has ended."
 
 
-def start(config: TrainConfig) -> Path:
+def start(config: TrainConfig, *, actor: str) -> Path:
     """Starts a run in the background, or queues it, and returns its folder.
+
+    Args:
+        config: its settings.
+        actor: who starts it, for the audit trail.
 
     Raises:
         DatasetError: the films are not there, or the app may not read them.
         JobError: something of `obstacles` is in the way (`cannot-start`), or the job
             can't be started; nothing is left of the run then.
+        CxrError: that person may not (`not-allowed`), or the audit trail can't be
+            written.
     """
+    actors.require(settings().records_dir, actor, actors.TRAIN)
     allowed(config.data)
-    require(config)
+    _refuse(obstacles(config))
     # Nothing of the page in between: a second click would cut the two apart.
     folder = run_folder.create(settings().runs_dir, config)
-    _submit_or_delete(folder, command_for(folder))
+    with _deleted_if_not_begun(folder):
+        _record(folder, actors.TRAIN, actor)
+        control.submit(folder, command_for(folder))
     return folder
 
 
-def resume(folder: Path) -> None:
+def resume(folder: Path, *, actor: str) -> None:
     """Lets a run that ended go on after its last whole epoch, or queues it.
+
+    Args:
+        folder: of the run.
+        actor: who lets it go on, for the audit trail.
 
     Raises:
         JobError: its settings can't be read, something of `obstacles_to_resume` is in
             the way (`cannot-start`), or the job can't be started.
+        CxrError: that person may not (`not-allowed`), or the audit trail can't be
+            written.
     """
-    require_resumable(folder)
+    require_resumable(folder, actor=actor)
     control.submit(folder, command_for(folder))
 
 
-def require(config: TrainConfig) -> None:
-    """Makes sure that nothing is in the way of a run with these settings.
+def stop(folder: Path, *, actor: str) -> None:
+    """Ends a run or a measurement, or takes it out of the queue; whole epochs stay.
+
+    Args:
+        folder: of the run.
+        actor: who ends it, for the audit trail.
+
+    Raises:
+        JobError: there is no such job, or another user of the machine started it.
+        CxrError: that person may not (`not-allowed`).
+    """
+    _end(folder, actors.STOP_TRAINING, actor)
+    control.stop(folder)
+
+
+def delete(folder: Path, *, actor: str) -> None:
+    """Deletes a run that has ended, with all that is in its folder.
+
+    Args:
+        folder: of the run.
+        actor: who deletes it, for the audit trail.
+
+    Raises:
+        JobError: there is no such run, or it runs or waits.
+        CxrError: that person may not (`not-allowed`).
+    """
+    _end(folder, actors.DELETE_RUN, actor)
+    control.delete(folder)
+
+
+def begin(config: TrainConfig, folder: Path | None, *, actor: str) -> Path:
+    """Returns the folder of a run that the caller is about to train itself.
+
+    Args:
+        config: its settings.
+        folder: of the run; None for a new one among all runs.
+        actor: who begins it, for the audit trail.
 
     Raises:
         DatasetError: a film lies outside the data that the app may read.
         JobError: something of `obstacles` is in the way (`cannot-start`).
+        CxrError: that person may not (`not-allowed`), the folder holds a run that has
+            begun (`run-exists`), or the audit trail can't be written.
     """
+    actors.require(settings().records_dir, actor, actors.TRAIN)
     _refuse(obstacles(config))
+    if folder and Run(folder).has_checkpoint:
+        raise CxrError(
+            f"{folder} holds a run already: go on with --resume, or name another.",
+            code="run-exists",
+        )
+    folder = folder or run_folder.create(settings().runs_dir, config)
+    _record(folder, actors.TRAIN, actor)
+    return folder
 
 
-def require_resumable(folder: Path) -> None:
-    """Makes sure that nothing is in the way of going on with a run.
+def require_resumable(folder: Path, *, actor: str) -> None:
+    """Records that a run goes on if nothing is in the way; a job goes on by itself.
+
+    Args:
+        folder: of the run.
+        actor: who lets it go on.
 
     Raises:
         JobError: its settings can't be read, or something of `obstacles_to_resume` is
             in the way (`cannot-start`).
+        CxrError: that person may not (`not-allowed`), or the audit trail can't be
+            written.
     """
+    mine = control.is_this_process(folder)
+    if not mine:
+        actors.require(settings().records_dir, actor, actors.TRAIN)
     _refuse(obstacles_to_resume(folder))
+    if not mine:
+        _record(folder, actors.TRAIN, actor, resumed=True)
 
 
 def obstacles(config: TrainConfig) -> list[str]:
@@ -176,15 +251,21 @@ def _no_memory(config: TrainConfig) -> str:
     )
 
 
-def measure(config: TrainConfig) -> Path:
+def measure(config: TrainConfig, *, actor: str) -> Path:
     """Starts a measurement of the speed of such a run; returns its folder.
 
     Earlier measurements that have ended are deleted; their speeds stay.
 
+    Args:
+        config: settings of the run.
+        actor: who starts it.
+
     Raises:
         JobError: a run goes on (`busy`), or the job can't be started; nothing is left
             of the measurement then.
+        CxrError: that person may not (`not-allowed`).
     """
+    actors.require(settings().records_dir, actor, actors.MEASURE_SPEED)
     if is_busy():
         raise JobError(BUSY, code="busy")
     for job in control.list_jobs(measurements()):
@@ -192,8 +273,19 @@ def measure(config: TrainConfig) -> Path:
             control.delete(job.folder)
     folder = run_folder.create(measurements(), config)
     command = (sys.executable, "-m", "cxr", "measure", "--run", str(folder))
-    _submit_or_delete(folder, command)
+    with _deleted_if_not_begun(folder):
+        control.submit(folder, command)
     return folder
+
+
+def require_measurable(folder: Path, *, actor: str) -> None:
+    """Makes sure that the caller may measure itself; a started measurement may.
+
+    Raises:
+        CxrError: that person may not (`not-allowed`).
+    """
+    if not control.is_this_process(folder):
+        actors.require(settings().records_dir, actor, actors.MEASURE_SPEED)
 
 
 def is_busy() -> bool:
@@ -211,9 +303,21 @@ def command_for(folder: Path) -> tuple[str, ...]:
     return (sys.executable, "-m", "cxr", "train", "--run", str(folder), "--resume")
 
 
-def _submit_or_delete(folder: Path, command: tuple[str, ...]) -> None:
+def _record(folder: Path, act: str, actor: str, *, resumed: bool = False) -> None:
+    details = {"run": folder.name, **({"resumed": True} if resumed else {})}
+    audit.record(settings().records_dir, act, actor=actor, details=details)
+
+
+def _end(folder: Path, act: str, actor: str) -> None:
+    records_dir = settings().records_dir
+    actors.require(records_dir, actor, act)
+    audit.note(records_dir, act, actor=actor, details={"run": folder.name})
+
+
+@contextmanager
+def _deleted_if_not_begun(folder: Path) -> Iterator[None]:
     try:
-        control.submit(folder, command)
+        yield
     except CxrError:
         control.delete(folder)
         raise

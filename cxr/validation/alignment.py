@@ -11,9 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from cxr import data_folder
-from cxr.datasets import search
-from cxr.errors import CxrError, DatasetError, ImageError
+from cxr.errors import CxrError, ImageError
 from cxr.evaluation import alignment
 from cxr.evaluation.alignment import Fit
 from cxr.evaluation.calibration import logit
@@ -26,6 +24,7 @@ from cxr.models.cards import Card
 from cxr.models.inference import Model
 from cxr.models.lungs import LungNetwork
 from cxr.reading import cases, scoring
+from cxr.records import actors
 
 WHY = {
     alignment.FEW: (
@@ -73,20 +72,6 @@ class Alignment:
     before: dict[str, float]
     after: dict[str, float]
     probabilities: tuple[float, ...]
-
-
-def films_in(folder: str) -> list[Path]:
-    """Returns what can be a film in a folder, in the order of names.
-
-    Raises:
-        DatasetError: no such folder or film, or it leads out of the data that may be
-            read.
-    """
-    root = search.allowed_folder(Path(folder))
-    films = sorted(filter(data_folder.is_inside, search.films_below(root)))
-    if not films:
-        raise DatasetError(f"The folder {folder} holds no films.")
-    return films
 
 
 def align(
@@ -158,9 +143,10 @@ def sign(
         reason: why, in a sentence.
 
     Raises:
-        CxrError: nothing is proposed (code `nothing-proposed`), there is no reason, or
-            the records can't be written.
+        CxrError: that person may not (code `not-allowed`), nothing is proposed (code
+            `nothing-proposed`), there is no reason, or the records can't be written.
     """
+    actors.require(records_dir, actor, actors.SIGN)
     if found.why_not:
         raise CxrError(
             f"No threshold is proposed: {' '.join(found.why_not)}",

@@ -5,8 +5,6 @@ is done, and at the end scores and a report. It can be stopped at any moment and
 with the films that are missing. The model's shipped threshold is used and stays.
 """
 
-import shutil
-import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -17,15 +15,13 @@ from cxr import disk, documents
 from cxr.config import settings
 from cxr.datasets import folders
 from cxr.datasets.folders import LabelledFilm, LeftOut
-from cxr.datasets.search import allowed
-from cxr.errors import CxrError, JobError
+from cxr.errors import JobError
 from cxr.evaluation import summary
 from cxr.evaluation.estimates import UndefinedMetricWarning
 from cxr.evaluation.scores import Scores
 from cxr.evaluation.summary import Evaluation
 from cxr.films.decoding import DecoderPool
 from cxr.governance import trust
-from cxr.jobs import control, queues
 from cxr.jobs.heartbeat import Heartbeat
 from cxr.jobs.queues import CONFIG
 from cxr.models import registry, scores
@@ -33,13 +29,11 @@ from cxr.models.cards import Card
 from cxr.models.inference import Model
 from cxr.names import printable
 from cxr.reading import scoring
-from cxr.records import audit
 from cxr.validation import progress
 from cxr.validation.bars import Bar, bars_for
 from cxr.validation.progress import Line
 
 SPLIT = "local"
-VALIDATED = "validate"  # the action in the audit trail
 REPORT = "report.json"
 LOADING, SCORING = "loading the model", "scoring"
 REPORTING, DONE = "reporting", "done"
@@ -114,164 +108,6 @@ class Report:
 def queue() -> Path:
     """Returns the folder of all validations that were started in the background."""
     return settings().records_dir / "validations"
-
-
-def start(source: str, model_id: str, *, actor: str, name: str = "") -> Path:
-    """Has a model validated in the background and returns the validation's folder.
-
-    The audit trail says who started it, on which folder of films.
-
-    Args:
-        source: path of the labelled folder or manifest, as somebody typed it.
-        model_id: the model to validate.
-        actor: who starts it, for the audit trail.
-        name: what it is to be called; empty for the name of the films' folder.
-
-    Raises:
-        DatasetError: there are no such films, or the app may not read them.
-        ModelError: there is no such model.
-        JobError: the validation can't be started.
-        CxrError: the audit trail can't be written.
-    """
-    where = settings()
-    folder = create(
-        queue(),
-        where.models_dir,
-        source=allowed(source),
-        model_id=model_id,
-        limit=where.data_dir,
-        records_dir=where.records_dir,
-        actor=actor,
-        name=name,
-    )
-    try:
-        control.submit(folder, command(folder))
-    except CxrError:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
-    return folder
-
-
-def resume(folder: Path) -> None:
-    """Lets a validation that ended early score the films that are missing.
-
-    Raises:
-        JobError: the folder holds no validation, or the job can't be started.
-    """
-    read_config(folder)
-    control.submit(folder, command(folder))
-
-
-def create(
-    queue: Path,
-    models_dir: Path,
-    *,
-    source: Path,
-    model_id: str,
-    records_dir: Path,
-    actor: str,
-    limit: Path | None = None,
-    name: str = "",
-) -> Path:
-    """Returns the new folder of a validation that has not begun to score.
-
-    Args:
-        queue: where validations are; made if need be.
-        models_dir: the registry.
-        source: labelled folder or manifest.
-        model_id: the model to validate.
-        records_dir: of the audit trail.
-        actor: who starts it, for the audit trail.
-        limit: the only folder below which films are read; None for any.
-        name: what it is to be called; empty for the name of the films' folder.
-
-    Raises:
-        ModelError: there is no such model.
-        JobError: the folder can't be written.
-        CxrError: the audit trail can't be written; nothing is left of the folder.
-    """
-    try:
-        queue.mkdir(parents=True, exist_ok=True)
-        folder = queues.claim(queue)
-    except OSError as error:
-        raise progress.unwritable(error) from error
-    try:
-        begin(
-            folder,
-            models_dir,
-            source=source,
-            model_id=model_id,
-            records_dir=records_dir,
-            actor=actor,
-            limit=limit,
-            name=name,
-        )
-    except CxrError:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
-    return folder
-
-
-def begin(
-    folder: Path,
-    models_dir: Path,
-    *,
-    source: Path,
-    model_id: str,
-    records_dir: Path,
-    actor: str,
-    limit: Path | None = None,
-    name: str = "",
-) -> None:
-    """Writes into a folder what is asked for; the same again changes nothing.
-
-    Before that, the audit trail says who begins it, on which folder of films.
-
-    Args:
-        folder: of the validation; made if need be.
-        models_dir: the registry.
-        source: labelled folder or manifest.
-        model_id: the model to validate.
-        records_dir: of the audit trail.
-        actor: who begins it, for the audit trail.
-        limit: the only folder below which films are read; None for any.
-        name: what it is to be called; empty for the name of the films' folder.
-
-    Raises:
-        ModelError: there is no such model.
-        JobError: the folder holds another validation, or can't be written.
-        CxrError: the audit trail can't be written; the validation is not begun.
-    """
-    card = registry.read_card(models_dir, model_id)
-    wanted = Config(
-        data=str(source.resolve()),
-        model_id=model_id,
-        model_sha256=card.weights_sha256,
-        limit=str(limit.resolve()) if limit else "",
-        name=name.strip()[:LONGEST_NAME],
-    )
-    if (folder / CONFIG).exists():
-        if read_config(folder) != wanted:
-            raise JobError(
-                f"{folder.name} holds the validation of another model or other films. "
-                "Name another folder.",
-                code="other-validation",
-            )
-        return
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        details = {"validation": folder.name, "data": Path(wanted.data).name}
-        audit.record(
-            records_dir, VALIDATED, actor=actor, model_id=model_id, details=details
-        )
-        documents.replace(folder / CONFIG, asdict(wanted))
-    except OSError as error:
-        raise progress.unwritable(error) from error
-
-
-def command(folder: Path) -> tuple[str, ...]:
-    """Returns the command that runs a validation, or goes on with it."""
-    return (sys.executable, "-m", "cxr", "validate", "--folder", str(folder))
 
 
 def run(

@@ -2,12 +2,11 @@
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
-import time
 
 import pytest
+from servers import free_port, wait_for
 from synthetic_films import as_jpeg, chest_phantom
 
 from cxr.config import ROOT
@@ -48,14 +47,12 @@ def serve(tmp_path, browser):
     """
     started = []
 
-    def start(models_dir):
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+    def start(models_dir, *options):
+        port = free_port()
         command = [sys.executable, "-m", "streamlit", "run", "app.py"]
         log = (tmp_path / "server.log").open("w")
         process = subprocess.Popen(
-            [*command, "--server.port", str(port)],
+            [*command, "--server.port", str(port), *options],
             cwd=ROOT,
             env=os.environ | {"CXR_MODELS_DIR": str(models_dir)},
             stdout=log,
@@ -63,7 +60,7 @@ def serve(tmp_path, browser):
         )
         log.close()
         started.append(process)
-        _wait_for(port)
+        wait_for(port)
         return f"http://127.0.0.1:{port}", process
 
     yield start
@@ -97,14 +94,3 @@ def training_folders(tmp_path, monkeypatch):
     for job in control.list_jobs(tmp_path / "runs"):
         control.stop(job.folder)
         control.wait(job.folder, 20)
-
-
-def _wait_for(port):
-    for _ in range(300):
-        try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
-        except OSError:
-            time.sleep(0.2)
-        else:
-            return
-    pytest.fail("the app did not start within a minute")

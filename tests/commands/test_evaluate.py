@@ -141,7 +141,8 @@ class TestValidate:
         assert out.endswith("no-go\n") and "not met" in out
         assert "\nno answer from 0." in out
         _, out, _ = run("models", "audit", "--json")
-        (entry,) = strict(out)["entries"]
+        again, entry = strict(out)["entries"]
+        assert again["details"] == {**entry["details"], "resumed": True}
         assert (entry["action"], entry["model_id"]) == ("validate", "tiny-1")
         assert entry["details"] == {"data": films_dir.name, "validation": folder.name}
 

@@ -25,7 +25,7 @@ class TestProgram:
             }
         actions = {
             action
-            for name in ("models", "history")
+            for name in ("models", "history", "roles")
             for action in program.commands.commands[name].commands
         }
         called = set(program.commands.commands)

@@ -86,3 +86,41 @@ def test_an_even_film_stays_even_and_finite(whole):
 def test_what_is_no_scale_is_refused(levels, share):
     with pytest.raises(ValueError, match="expected"):
         StandardTone(levels=levels, share=share)
+
+
+def moved_pixel_by_pixel(tone, film):
+    """The definition, in NumPy alone: what the table of levels must give."""
+    height, width = film.shape
+    rows, columns = round(0.05 * height), round(0.05 * width)
+    middle = film[rows : height - rows, columns : width - columns]
+    own = np.quantile(middle, np.linspace(0, 1, len(tone.levels)))
+    rising = np.maximum.accumulate(own + np.arange(len(own)) * 1e-3)
+    standard = np.interp(film, rising, tone.levels)
+    return (film + tone.share * (standard - film)).astype(np.float32)
+
+
+@pytest.mark.parametrize("share", [0.5, 1.0])
+@pytest.mark.parametrize("seed", range(4))
+def test_a_film_of_whole_levels_is_moved_as_pixel_by_pixel(whole, share, seed):
+    tone = StandardTone(levels=whole.levels, share=share)
+    film = np.round(film_of(seed, gamma=1.3))
+    assert len(np.unique(film)) > 100
+    np.testing.assert_allclose(
+        tone(film), moved_pixel_by_pixel(tone, film), atol=1e-5, rtol=0
+    )
+    # A film between the levels takes the other way.
+    between = film_of(seed, gamma=1.3)
+    np.testing.assert_allclose(
+        tone(between), moved_pixel_by_pixel(tone, between), atol=1e-5, rtol=0
+    )
+
+
+@pytest.mark.parametrize("n", [2, 3, 64])
+@pytest.mark.parametrize("shape", [(224, 224), (131, 150)])
+def test_quantiles_are_numpys_to_the_last_bit(n, shape):
+    film = chest_phantom(*shape, seed=4).astype(np.float32)
+    rows, columns = round(0.05 * shape[0]), round(0.05 * shape[1])
+    for pixels in (film, np.round(film)):
+        middle = pixels[rows : shape[0] - rows, columns : shape[1] - columns]
+        expected = np.quantile(np.sort(middle, axis=None), np.linspace(0, 1, n))
+        np.testing.assert_array_equal(tones.quantiles(pixels, n), expected)

@@ -14,7 +14,7 @@ from cxr.errors import CxrError, ModelError
 from cxr.governance import exchange, gates, promotion, shipped, trust
 from cxr.models import cards, lungs, registry, transfer
 from cxr.models.cards import Threshold
-from cxr.records import audit
+from cxr.records import actors, audit
 
 
 @pytest.fixture
@@ -155,6 +155,36 @@ class TestDamagedTrail:
         with pytest.raises(ModelError) as refused:
             trust.load(models_dir, records)
         assert refused.value.code == "changed-card"
+
+
+class TestRolesOfADamagedTrail:
+    @pytest.fixture
+    def led(self, records):
+        """Ann leads and Bob reads by a trail one row of which was changed."""
+        actors.grant(records, "ann", actors.LEAD, actor="system:root")
+        actors.grant(records, "bob", actors.READER, actor="ann")
+        with sqlite3.connect(records / audit.DATABASE) as database:
+            database.execute("DROP TRIGGER no_update")
+            database.execute("UPDATE entries SET time = '' WHERE id = 1")
+        return records
+
+    def test_a_lead_of_before_acknowledges_it_and_roles_go_on(self, models_dir, led):
+        trust.acknowledge(models_dir, led, actor="ann", reason="disk fault")
+        assert actors.roles(led) == {"ann": {"lead"}, "bob": {"reader"}}
+
+    @pytest.mark.parametrize("who", ["bob", "system:root", "local"])
+    def test_nobody_else_does(self, models_dir, led, who):
+        with pytest.raises(CxrError) as refused:
+            trust.acknowledge(models_dir, led, actor=who, reason="disk fault")
+        assert refused.value.code == "not-allowed"
+        assert audit.verify(led)
+
+    def test_roles_that_can_not_be_read_begin_anew(self, models_dir, led):
+        for path in led.glob(f"{audit.DATABASE}*"):
+            path.unlink()
+        (led / audit.DATABASE).write_bytes(b"no database")
+        trust.acknowledge(models_dir, led, actor="system:root", reason="disk fault")
+        assert actors.roles(led) == {} and actors.is_open(led)
 
 
 def test_case_2_a_changed_row_closes_the_trail(models_dir, records):

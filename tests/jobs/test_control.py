@@ -372,3 +372,23 @@ def test_the_supervisor_is_small(queue):
         text=True,
     ).stdout.split()
     assert not set(loaded) & {"numpy", "pandas", "cv2", "tensorflow", "streamlit"}
+
+
+IS_IT = """
+import sys
+from pathlib import Path
+from cxr.jobs import control
+mine, other = map(Path, sys.argv[1:])
+print("answers", control.is_this_process(mine), control.is_this_process(other))
+"""
+
+
+def test_a_job_knows_itself_and_no_other(queue, monkeypatch):
+    folder, other = folder_in(queue, "a"), folder_in(queue, "b")
+    control.submit(folder, (sys.executable, "-c", IS_IT, str(folder), str(other)))
+    assert control.wait(folder, 30).state == control.DONE
+    assert "answers True False" in control.log_tail(folder)
+    assert not control.is_this_process(folder)
+    # Its number is of no use once it has ended.
+    monkeypatch.setenv(processes.TOKEN, record_of(folder).token)
+    assert not control.is_this_process(folder)

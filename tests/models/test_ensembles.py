@@ -274,7 +274,7 @@ class TestSizes:
             self.size, self.edge, self.logit = size, edge, logit
             self.tone = None
 
-        def __call__(self, inputs: np.ndarray) -> Outputs:
+        def __call__(self, inputs: np.ndarray, *, beside: bool) -> Outputs:
             n = len(inputs)
             assert inputs.shape == (n, self.size, self.size, 1)
             return Outputs(

@@ -3,6 +3,7 @@
 import io
 import math
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,7 @@ from cxr.films import preparation
 from cxr.films.film import Film, read_film
 from cxr.models import cards, inference, registry
 from cxr.models.cards import UncertainBand
-from cxr.models.compiled import BATCH
-from cxr.models.inference import NORMAL, PNEUMONIA, UNCERTAIN, Model
+from cxr.models.inference import BATCH, NORMAL, PNEUMONIA, UNCERTAIN, Model
 from cxr.models.network import Outputs
 from cxr.models.runtime import openvino
 
@@ -274,9 +274,19 @@ class TestBatches:
         assert list(model.predict_inputs([])) == []
 
     def test_films_are_taken_batch_by_batch(self, model):
-        waiting = iter(inputs_of(40))
+        waiting = iter(inputs_of(BATCH + 9))
         next(model.predict_inputs(waiting))
-        assert len(list(waiting)) == 40 - BATCH
+        assert len(list(waiting)) == 9
+
+    def test_threads_may_ask_side_by_side(self, model, one_by_one):
+        def ask(n):
+            predictions = model.predict_inputs(inputs_of(40)[:n], beside=True)
+            return [p.probability for p in predictions]
+
+        numbers = [1, 2, 16, 17, 33, 40] * 3
+        with ThreadPoolExecutor(6) as threads:
+            for n, found in zip(numbers, threads.map(ask, numbers), strict=True):
+                np.testing.assert_allclose(found, one_by_one[:n], atol=1e-6, rtol=0)
 
     @pytest.mark.parametrize("n", [3, 16, 20])
     @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
@@ -298,7 +308,7 @@ class TestBatches:
             def prepare(self, pixels: np.ndarray) -> np.ndarray:
                 return preparation.network_input(pixels, 224)
 
-            def __call__(self, inputs: np.ndarray) -> Outputs:
+            def __call__(self, inputs: np.ndarray, *, beside: bool) -> Outputs:
                 n = len(inputs)
                 return Outputs(
                     logits=np.full(n, logit, np.float32),

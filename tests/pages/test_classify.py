@@ -546,9 +546,9 @@ class TestSeveralFilms:
     def test_are_scored_and_listed_as_they_come(self, models_dir, monkeypatch):
         sizes, shown, network = [], [], Network.__call__
 
-        def counted(self, inputs):
-            sizes.append(len(inputs))
-            return network(self, inputs)
+        def counted(self, inputs, *, beside):
+            sizes.append((len(inputs), beside))
+            return network(self, inputs, beside=beside)
 
         at = page(CLASSIFY)
         monkeypatch.setattr(Network, "__call__", counted)
@@ -556,7 +556,7 @@ class TestSeveralFilms:
             uploads, "row", lambda film, *_: shown.append(film.name) or film.name
         )
         upload(at, **{f"f{i}_png": as_png(chest_phantom(seed=i)) for i in range(20)})
-        assert sizes == [1] * 20
+        assert sizes == [(1, False)] * 20
         assert shown[0] == "f0.png"
         assert set(shown[1:3]) == {"f0.png", "f1.png"}
         assert len(at.radio[0].options) == 20
@@ -605,7 +605,8 @@ class TestSeveralFilms:
     ):
         at = upload(page(CLASSIFY), a_png=BRIGHT, b_png=DARK)
         assert at.query_params["films"] == "2"
-        del at.session_state["films"]  # a new session at the same address
+        del at.query_params["list"]  # an address without a list in the history
+        del at.session_state["films"]  # a new session at that address
         at.run()
         assert "The films that were listed here (2) are gone" in words(at)
         upload(at, a_png=BRIGHT)

@@ -25,8 +25,9 @@ from cxr.models.scores import SCORES, SPLIT
 from cxr.reading import meaning
 from cxr.records import audit
 from cxr.validation import appraisal
-from cxr.validation import local as validation_local
-from cxr.validation.local import create, read_scores
+from cxr.validation import start as validation_start
+from cxr.validation.local import read_scores
+from cxr.validation.start import create
 from ui import wording
 from ui.dashboard import figures, report
 from ui.dashboard.beside import beside
@@ -574,7 +575,7 @@ class TestLocalValidation:
         assert f"hospital: {state}. It ended" in words(at)
         at.button(key=f"dashboard_local_resume_{held.name}").click().run()
         at.button(key=f"dashboard_local_delete_{held.name}").click().run()
-        command = validation_local.command(held.folder)
+        command = validation_start.command(held.folder)
         assert done == [(held.folder, command), held.folder]
 
     @pytest.mark.parametrize("text", ["/nowhere", "x", "a\0b", "*films*"])

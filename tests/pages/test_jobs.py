@@ -10,12 +10,14 @@ from cxr.jobs import control, heartbeat
 from cxr.jobs.heartbeat import Heartbeat, Status
 
 
-def page(job=None, status=None):
+def page(job=None, status=None, may_stop=True):
+    from cxr.jobs import control
     from ui import jobs
 
     stages = {"reading": "reading the films", "joining": "joining"}
     if job:
-        jobs.show_job(job, stages, title="**films**", key="stop", help="Ends it.")
+        named = {"title": "**films**", "key": "stop", "help": "Ends it."}
+        jobs.show_job(job, stages, stop=control.stop if may_stop else None, **named)
     else:
         jobs.show_progress(status, stages, started=100.0)
 
@@ -95,6 +97,12 @@ def test_one_that_waits_says_its_place_and_can_be_stopped(tmp_path, monkeypatch)
     assert "Queued" in at.markdown[0].value
     at.button(key="stop").click().run()
     assert stopped == [tmp_path]
+
+
+def test_who_may_not_stop_it_sees_no_button(tmp_path):
+    given = {"job": a_job(tmp_path), "may_stop": False}
+    at = AppTest.from_function(page, kwargs=given).run()
+    assert "Running" in at.markdown[0].value and not at.button
 
 
 def test_one_that_is_stopping_says_so_and_why_it_was_silent(tmp_path):

@@ -5,7 +5,6 @@ import json
 import shutil
 import zipfile
 from dataclasses import replace
-from types import SimpleNamespace
 
 import pytest
 import streamlit as st
@@ -18,8 +17,7 @@ from cxr.evaluation.estimates import Estimate
 from cxr.films.tones import StandardTone
 from cxr.governance import gates, promotion, trust
 from cxr.models import cards, ensembles, registry, scores, transfer
-from cxr.records import audit
-from ui import people
+from cxr.records import actors, audit
 from ui.models import exchange, trail
 from ui.wording import NOT_MEASURED
 
@@ -370,7 +368,7 @@ class TestPromotion:
         assert "tiny-2 was promoted and serves now" in words(at)
         assert table(at).loc["tiny-2", "Serves"] == "serves"
         (entry,) = audit.entries(records_dir)
-        assert (entry.action, entry.actor) == (trust.PROMOTED, people.LOCAL)
+        assert (entry.action, entry.actor) == (trust.PROMOTED, actors.LOCAL)
 
     def test_can_be_rolled_back(self, models_dir, records_dir, open_gates):
         promotion.promote(models_dir, records_dir, "tiny-2", actor="local")
@@ -532,18 +530,3 @@ def forge(path):
         database.execute("DROP TRIGGER no_update")
         database.execute("UPDATE entries SET actor = 'x' WHERE id = 2")
         database.commit()
-
-
-class TestActor:
-    @pytest.mark.parametrize(
-        ("user", "name"),
-        [
-            ({}, "local"),
-            ({"is_logged_in": False}, "local"),
-            ({"is_logged_in": True, "email": "a@b.org"}, "a@b.org"),
-            ({"is_logged_in": True, "sub": "42"}, "42"),
-        ],
-    )
-    def test_is_who_is_logged_in(self, monkeypatch, user, name):
-        monkeypatch.setattr(people, "st", SimpleNamespace(user=user))
-        assert people.actor() == name

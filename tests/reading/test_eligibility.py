@@ -157,9 +157,9 @@ class TestInScoring:
         scored = []
         predict = model.predict_inputs
 
-        def counted(inputs):
+        def counted(inputs, *, beside):
             scored.append(len(inputs))
-            return predict(inputs)
+            return predict(inputs, beside=beside)
 
         monkeypatch.setattr(model, "predict_inputs", counted)
         film = chest_phantom(160, 160)

@@ -2,7 +2,10 @@
 
 import hashlib
 import os
+import random
+import threading
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -16,6 +19,7 @@ from cxr.films.decoding import DecoderPool
 from cxr.films.film import Film, read_film
 from cxr.films.refusals import MAX_FILE_BYTES
 from cxr.models import inference
+from cxr.models.compiled import processors
 from cxr.models.inference import Model
 from cxr.models.network import Outputs
 from cxr.reading import scoring
@@ -61,25 +65,91 @@ class TestScore:
             assert reading.contrast == pytest.approx(pixels.std(), rel=1e-5)
         assert (last.brightness, last.contrast, last.likeness) == (None, None, None)
 
-    @pytest.mark.parametrize("most", [1, 3, 16])
-    def test_no_more_are_scored_together_than_asked(
+    @pytest.mark.parametrize("most", [1, 2, 3, None])
+    def test_no_more_are_scored_at_once_than_asked(
         self, model, films, monkeypatch, most
     ):
         expected = probabilities(
             scoring.score(model, PoolHere(), films[:20], lungs=None)
         )
-        sizes, predict = [], model.predict_inputs
+        calls, now, highest, predict = [], Counter(), [], model.predict_inputs
+        lock = threading.Lock()
 
-        def counted(inputs):
-            sizes.append(len(inputs))
-            return predict(inputs)
+        def counted(inputs, *, beside):
+            with lock:
+                now["at once"] += 1
+                highest.append(now["at once"])
+                calls.append((len(inputs), beside))
+            try:
+                time.sleep(0.002)
+                return predict(inputs, beside=beside)
+            finally:
+                with lock:
+                    now["at once"] -= 1
 
         monkeypatch.setattr(model, "predict_inputs", counted)
         readings = scoring.score(
             model, PoolHere(), films[:20], most_at_once=most, lungs=None
         )
         assert probabilities(readings) == pytest.approx(expected, abs=1e-6)
-        assert (sizes[0], max(sizes), sum(sizes)) == (1, most, 20)
+        limit = most or processors()
+        # The first is scored alone, on all processors.
+        assert calls == [(1, False), *[(1, limit > 1)] * 19]
+        assert min(limit, 2) <= max(highest) <= limit
+
+    def test_films_that_take_unequal_time_come_in_order(
+        self, model, films, monkeypatch
+    ):
+        expected = probabilities(scoring.score(model, PoolHere(), films, lungs=None))
+        predict, rng = model.predict_inputs, random.Random(3)
+
+        def unequal(inputs, *, beside):
+            time.sleep(rng.uniform(0, 0.01))
+            return predict(inputs, beside=beside)
+
+        monkeypatch.setattr(model, "predict_inputs", unequal)
+        readings = scoring.score(model, PoolHere(), films, most_at_once=4, lungs=None)
+        assert probabilities(readings) == expected
+
+    def test_a_fault_in_a_score_is_raised_and_ends_the_threads(
+        self, model, films, monkeypatch
+    ):
+        predict = model.predict_inputs
+
+        def fails_beside(inputs, *, beside):
+            if beside:
+                raise RuntimeError("out of memory")
+            return predict(inputs)
+
+        monkeypatch.setattr(model, "predict_inputs", fails_beside)
+        before = threading.active_count()
+        readings = scoring.score(model, PoolHere(), films, lungs=None, most_at_once=2)
+        next(readings)
+        with pytest.raises(RuntimeError, match="out of memory"):
+            next(readings)
+        assert threading.active_count() == before
+
+    def test_who_stops_early_leaves_no_thread(self, model, films):
+        before = threading.active_count()
+        with DecoderPool(2) as pool:
+            readings = scoring.score(model, pool, films, lungs=None, most_at_once=2)
+            for _ in range(4):
+                next(readings)
+            readings.close()
+            assert threading.active_count() == before
+
+    def test_few_films_are_held_however_slow_the_reader_is(self, model, films):
+        taken = []
+
+        def files():
+            for film in films * 3:
+                taken.append(film)
+                yield film
+
+        with DecoderPool(2) as pool:
+            readings = scoring.score(model, pool, files(), lungs=None, most_at_once=2)
+            for number, _ in enumerate(readings, 1):
+                assert len(taken) - number <= 2 * 2 + 1 + 2 * 2 + 1
 
     def test_no_files_give_no_readings(self, model):
         assert list(scoring.score(model, PoolHere(), [], lungs=None)) == []
@@ -140,9 +210,9 @@ class TestScore:
     def test_the_time_of_a_film_includes_its_scoring(self, model, films, monkeypatch):
         network = model.network
 
-        def slow(inputs: np.ndarray) -> Outputs:
+        def slow(inputs: np.ndarray, *, beside: bool) -> Outputs:
             time.sleep(0.05)
-            return network(inputs)
+            return network(inputs, beside=beside)
 
         slow.prepare = network.prepare
         monkeypatch.setattr(model, "network", slow)

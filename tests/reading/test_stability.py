@@ -51,9 +51,9 @@ class TestMeasure:
         class Counted:
             size, prepare = network.size, staticmethod(network.prepare)
 
-            def __call__(self, inputs):
+            def __call__(self, inputs, **options):
                 sizes.append(len(inputs))
-                return network(inputs)
+                return network(inputs, **options)
 
         monkeypatch.setattr(model, "network", Counted())
         stability.measure(reading, model, 0.4)

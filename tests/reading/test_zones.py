@@ -145,9 +145,9 @@ class TestEvidence:
         class Counted:
             size, prepare = network.size, staticmethod(network.prepare)
 
-            def __call__(self, inputs):
+            def __call__(self, inputs, **options):
                 sizes.append(len(inputs))
-                return network(inputs)
+                return network(inputs, **options)
 
         monkeypatch.setattr(model, "network", Counted())
         zones.evidence(reading, model)

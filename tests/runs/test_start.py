@@ -7,10 +7,12 @@ from types import SimpleNamespace
 
 import pytest
 
+from cxr.config import settings
 from cxr.datasets import checks
 from cxr.datasets.folders import CLASSES
-from cxr.errors import DatasetError, JobError
+from cxr.errors import CxrError, DatasetError, JobError
 from cxr.jobs import control
+from cxr.records import audit
 from cxr.runs import run_folder, start
 from cxr.runs.config import TrainConfig
 
@@ -53,7 +55,7 @@ def check_says(where: Path, no_splits: str) -> None:
 
 class TestStart:
     def test_leaves_a_folder_with_the_settings_and_submits_it(self, config, submitted):
-        folder = start.start(config)
+        folder = start.start(config, actor="carl")
         assert run_folder.read_config(folder) == config
         assert submitted == [(folder, start.command_for(folder))]
 
@@ -61,13 +63,13 @@ class TestStart:
         check_says(where, "Only one patient.")
         assert start.obstacles(config) == ["Only one patient."]
         with pytest.raises(JobError, match=r"Only one patient\.") as caught:
-            start.start(config)
+            start.start(config, actor="carl")
         assert caught.value.code == "cannot-start"
         assert submitted == [] and not any((where / "runs").iterdir())
 
     def test_of_films_outside_the_data_is_refused(self, config, submitted):
         with pytest.raises(DatasetError, match="outside the data"):
-            start.start(replace(config, data="/etc"))
+            start.start(replace(config, data="/etc"), actor="carl")
         assert submitted == []
 
     def test_waits_for_space_on_the_disk(self, config, monkeypatch):
@@ -106,21 +108,61 @@ class TestStart:
     def test_that_fails_leaves_nothing(self, where, config, monkeypatch, act):
         monkeypatch.setattr(control, "submit", refuse)
         with pytest.raises(JobError, match="disk is full"):
-            act(config)
+            act(config, actor="carl")
         assert not list(where.glob("*/**/config.json"))
 
     def test_again_goes_on_with_the_run(self, where, config, submitted):
         folder = run_folder.create(where / "runs", config)
-        start.resume(folder)
+        start.resume(folder, actor="carl")
         assert submitted == [(folder, start.command_for(folder))]
         (folder / "config.json").write_text("{")
         with pytest.raises(JobError, match="no run that can go on"):
-            start.resume(folder)
+            start.resume(folder, actor="carl")
+
+
+class TestInTheTrail:
+    def test_each_act_on_a_run_is_recorded(self, where, config, submitted, monkeypatch):
+        for act in ("stop", "delete"):
+            monkeypatch.setattr(control, act, lambda folder: None)
+        folder = start.start(config, actor="carl")
+        start.stop(folder, actor="dora")
+        start.resume(folder, actor="carl")
+        start.delete(folder, actor="dora")
+        rows = audit.entries(settings().records_dir)[::-1]
+        assert [(row.actor, row.action) for row in rows] == [
+            ("carl", "train"),
+            ("dora", "stop training"),
+            ("carl", "train"),
+            ("dora", "delete run"),
+        ]
+        assert {row.details["run"] for row in rows} == {folder.name}
+        assert rows[2].details["resumed"] is True
+
+    @pytest.mark.parametrize("act", [start.stop, start.delete])
+    def test_a_full_disk_keeps_nobody_from_ending_a_run(
+        self, where, monkeypatch, caplog, act
+    ):
+        def full(*_, **__):
+            raise CxrError("The disk is full.", code="disk-full")
+
+        ended = []
+        monkeypatch.setattr(audit, "record", full)
+        for name in ("stop", "delete"):
+            monkeypatch.setattr(control, name, ended.append)
+        act(where / "runs" / "a", actor="dora")
+        assert ended and "disk-full" in caplog.text
+
+    def test_the_job_itself_goes_on_without_a_row(self, where, config, monkeypatch):
+        monkeypatch.setattr(control, "is_this_process", lambda folder: True)
+        folder = run_folder.create(where / "runs", config)
+        start.require_resumable(folder, actor="system:nobody")
+        start.require_measurable(folder, actor="system:nobody")
+        assert audit.entries(settings().records_dir) == []
 
 
 class TestMeasure:
     def test_submits_the_settings(self, where, config, submitted):
-        folder = start.measure(config)
+        folder = start.measure(config, actor="carl")
         assert folder.parent == start.measurements() == where / "cache" / "measurements"
         assert run_folder.read_config(folder) == config
         [(_, command)] = submitted
@@ -130,7 +172,7 @@ class TestMeasure:
         first = run_folder.create(start.measurements(), config)
         control.submit(first, ("true",))
         assert control.wait(first, 15).state == control.DONE
-        second = start.measure(config)
+        second = start.measure(config, actor="carl")
         assert [job.folder for job in control.list_jobs(start.measurements())] == [
             second
         ]
@@ -144,6 +186,6 @@ class TestMeasure:
         )
         monkeypatch.setattr(control, "list_jobs", lambda queue: [alive])
         with pytest.raises(JobError, match="slow the other down") as caught:
-            start.measure(config)
+            start.measure(config, actor="carl")
         assert caught.value.code == "busy"
         assert submitted == []

@@ -132,13 +132,31 @@ class TestExposed:
         assert words in exposed()
         assert "asks for no login" in exposed()
 
-    def test_field_case_13_a_proxy_with_a_login_is_none(self, address, monkeypatch):
+    @pytest.mark.parametrize("login", ["proxy", "oidc"])
+    def test_field_case_13_with_a_login_there_is_none(
+        self, address, monkeypatch, login
+    ):
         address("0.0.0.0")
-        monkeypatch.setenv("CXR_LOGIN", "proxy")
+        monkeypatch.setenv("CXR_LOGIN", login)
         assert exposed() == ""
 
     def test_the_project_listens_on_this_machine_alone(self):
         assert streamlit_config.get_option("server.address") == "127.0.0.1"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("CXR_LOGIN", "oidc", "it lacks redirect_uri, cookie_secret, client_id"),
+        ("CXR_LOGIN_HEADER", "X-User", "only with CXR_LOGIN=proxy"),
+    ],
+)
+def test_a_login_that_can_not_be_asked_for_stops_the_start(
+    monkeypatch, name, value, words
+):
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SystemExit, match=words):
+        server.check_settings()
 
 
 @pytest.mark.slow

@@ -12,12 +12,11 @@ from synthetic_films import as_png, chest_phantom
 from tiny_model import PoolHere, register_tiny_model
 
 from cxr.datasets import folders
-from cxr.errors import CxrError, DatasetError, JobError, ModelError
+from cxr.errors import DatasetError, JobError
 from cxr.evaluation import estimates, ranking, summary
-from cxr.jobs import control, heartbeat
+from cxr.jobs import heartbeat
 from cxr.models import registry
-from cxr.records import audit
-from cxr.validation import local, progress
+from cxr.validation import local, progress, start
 from cxr.validation.bars import bars_for
 
 
@@ -48,7 +47,7 @@ def pool_here(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def create(queue: Path, models_dir: Path, source: Path, model_id="tiny-1") -> Path:
-    return local.create(
+    return start.create(
         queue,
         models_dir,
         source=source,
@@ -59,7 +58,7 @@ def create(queue: Path, models_dir: Path, source: Path, model_id="tiny-1") -> Pa
 
 
 def begin(folder: Path, models_dir: Path, source: Path, **given: object) -> None:
-    local.begin(
+    start.begin(
         folder,
         models_dir,
         source=source,
@@ -86,90 +85,12 @@ def done(tmp_path_factory, models_dir, hospital) -> Path:
     return folder
 
 
-class TestBegin:
-    def test_two_validations_have_two_folders(self, tmp_path, models_dir, hospital):
-        made = [create(tmp_path, models_dir, hospital) for _ in range(2)]
-        assert len(set(made)) == 2
-        config = local.read_config(made[0])
-        assert config.model_id == "tiny-1"
-        assert Path(config.data) == hospital
-
-    def test_an_unknown_model_is_refused(self, tmp_path, models_dir, hospital):
-        with pytest.raises(ModelError, match="no model nobody"):
-            create(tmp_path, models_dir, hospital, model_id="nobody")
-
-    def test_the_same_again_changes_nothing_and_another_is_refused(
-        self, folder, models_dir, hospital, tmp_path
-    ):
-        before = (folder / local.CONFIG).read_bytes()
-        begin(folder, models_dir, hospital)
-        assert (folder / local.CONFIG).read_bytes() == before
-        with pytest.raises(JobError, match="another model or other films"):
-            begin(folder, models_dir, tmp_path)
-
-    def test_the_trail_says_once_who_began_it(self, folder, models_dir, hospital):
-        begin(folder, models_dir, hospital)
-        (entry,) = audit.entries(folder.parent / "records")
-        assert (entry.actor, entry.action) == ("A. Reader", "validate")
-        assert entry.details == {"validation": folder.name, "data": hospital.name}
-
-    def test_without_a_trail_nothing_is_begun(self, tmp_path, models_dir, hospital):
-        (tmp_path / "records").write_text("a file")
-        with pytest.raises(CxrError):
-            create(tmp_path, models_dir, hospital)
-        assert [path.name for path in tmp_path.iterdir()] == ["records"]
-
-    def test_the_command_names_the_folder_alone(self, folder):
-        assert local.command(folder)[1:] == (
-            "-m",
-            "cxr",
-            "validate",
-            "--folder",
-            str(folder),
-        )
-
+class TestReadConfig:
     @pytest.mark.parametrize("content", ["", "{}", "[1]", '{"data": 1}'])
     def test_a_folder_without_a_validation_is_named(self, tmp_path, content):
         (tmp_path / local.CONFIG).write_text(content)
         with pytest.raises(JobError, match="holds no validation"):
             local.read_config(tmp_path)
-
-
-class TestStart:
-    @pytest.fixture
-    def queue(self, tmp_path, models_dir, hospital, monkeypatch):
-        monkeypatch.setenv("CXR_RECORDS_DIR", str(tmp_path / "records"))
-        monkeypatch.setenv("CXR_MODELS_DIR", str(models_dir))
-        monkeypatch.setenv("CXR_DATA_DIR", str(hospital))
-        return tmp_path / "records" / "validations"
-
-    def test_is_recorded_and_then_submitted(self, queue, hospital, monkeypatch):
-        calls = []
-
-        def submit(folder, command):
-            (entry,) = audit.entries(queue.parent)
-            calls.append((folder, command, entry.actor, entry.model_id))
-
-        monkeypatch.setattr(control, "submit", submit)
-        folder = local.start(str(hospital), "tiny-1", actor="A. Reader")
-        assert folder.parent == queue == local.queue()
-        assert calls == [(folder, local.command(folder), "A. Reader", "tiny-1")]
-        assert local.read_config(folder).limit == str(hospital)
-
-    def test_that_fails_leaves_no_folder(self, queue, hospital, monkeypatch):
-        def submit(folder, command):
-            raise JobError("The disk is full.", code="disk-full")
-
-        monkeypatch.setattr(control, "submit", submit)
-        with pytest.raises(JobError, match="disk is full"):
-            local.start(str(hospital), "tiny-1", actor="A. Reader")
-        assert not any(queue.iterdir())
-
-    def test_of_films_outside_the_data_leaves_no_trace(self, queue):
-        with pytest.raises(DatasetError, match="outside the data"):
-            local.start("/etc", "tiny-1", actor="A. Reader")
-        assert not queue.exists()
-        assert not audit.entries(queue.parent)
 
 
 class TestRun:

@@ -4,7 +4,10 @@ from dataclasses import replace
 
 import streamlit as st
 
+from cxr.models.inference import Model
+from cxr.reading.cases import Context
 from ui.classify.films import FilmList
+from ui.classify.keeping import keep_additions
 
 # The question, the range and the step of each fact.
 FACTS = {
@@ -15,18 +18,18 @@ FACTS = {
 }
 
 
-def show_context(listed: FilmList) -> None:
+def show_context(listed: FilmList, model: Model) -> None:
     """Asks what is known of the patient of the chosen film, and keeps it with it."""
     key = listed.chosen
     context = listed.films[key].context
 
     def keep() -> None:
         values = {name: st.session_state.get(f"{name}_{key}") for name in FACTS}
-        listed.set_context(replace(listed.films[key].context, **values))
+        _keep(listed, replace(listed.films[key].context, **values), model)
 
     with st.expander("Clinical context"):
         st.caption("Kept with the film. It never changes the score.")
-        _ask_before(listed)
+        _ask_before(listed, model)
         fields = st.grid(2, min_column_width=120)
         for name, (words, low, high, step) in FACTS.items():
             fields.number_input(
@@ -40,7 +43,13 @@ def show_context(listed: FilmList) -> None:
             )
 
 
-def _ask_before(listed: FilmList) -> None:
+def _keep(listed: FilmList, context: Context, model: Model) -> None:
+    listed.set_context(context)
+    film = listed.films[listed.chosen]
+    keep_additions(listed, film, model, context=context)
+
+
+def _ask_before(listed: FilmList, model: Model) -> None:
     """Asks how probable pneumonia was before the film."""
     key = listed.chosen
     context = listed.films[key].context
@@ -49,9 +58,8 @@ def _ask_before(listed: FilmList) -> None:
     def keep() -> None:
         percent = st.session_state.get(name)
         before = None if percent is None else percent / 100
-        listed.set_context(
-            replace(listed.films[key].context, pretest_probability=before)
-        )
+        now = replace(listed.films[key].context, pretest_probability=before)
+        _keep(listed, now, model)
 
     st.number_input(
         "Probability before the film, %",

@@ -15,10 +15,13 @@ from cxr.reports import document
 from ui import heatmap
 from ui.classify import keyboard
 from ui.classify.films import ListedFilm
+from ui.classify.own_read import is_hidden
 from ui.errors import show_errors
 
 FILM, LUNGS, HEAT = "Film", "Lungs", "Heat map"
 VIEW = "pane_view"
+NONE = "There is no film to be shown."
+GONE = "The film itself was not kept. Upload it again to see it."
 OUTLINE = (92, 157, 235)  # the accent of the controls
 WHOLE_WINDOW = (0, 255)
 MOST_ZOOM = 4.0
@@ -32,11 +35,11 @@ def show_film(film: ListedFilm, model: Model) -> None:
     with show_errors():
         reading = film.reading
         if not reading.picture.size:
-            st.markdown(":material/hide_image: There is no film to be shown.")
+            st.markdown(f":material/hide_image: {GONE if film.found_again else NONE}")
             return
         place = st.container()
         controls = st.container(horizontal=True, vertical_alignment="center")
-        view = _choose_view(controls, reading)
+        view = _choose_view(controls, reading, hidden=is_hidden(film))
         shown = _adjusted(controls, reading.picture)
         caption = ""
         if view == LUNGS and reading.lungs is not None:
@@ -50,11 +53,19 @@ def show_film(film: ListedFilm, model: Model) -> None:
             st.caption(caption)
 
 
-def _choose_view(place: st.delta_generator.DeltaGenerator, reading: Reading) -> str:
+def _has_heat(reading: Reading) -> bool:
+    """Returns whether the network's map is there: the history keeps none."""
+    result = reading.result
+    return isinstance(result, Prediction) and result.activation_map.size > 0
+
+
+def _choose_view(
+    place: st.delta_generator.DeltaGenerator, reading: Reading, *, hidden: bool
+) -> str:
     views = [FILM]
     if reading.lungs is not None:
         views.append(LUNGS)
-    if isinstance(reading.result, Prediction):
+    if _has_heat(reading) and not hidden:
         views.append(HEAT)
     if st.session_state.get(VIEW) not in views:
         st.session_state[VIEW] = FILM

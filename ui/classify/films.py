@@ -4,6 +4,7 @@ It owns the session's list. What is kept of a film is its reading with a picture
 most `display.SCREEN_EDGE` pixels, compressed, in this session's memory alone.
 """
 
+import secrets
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -22,7 +23,7 @@ MOST_FILMS = 1000
 # films of full size would take a gigabyte otherwise.
 LOSSLESS_BYTES = 150_000_000
 MOST_BYTES = 600_000_000
-COUNT = "films"  # in the address of the page
+COUNT, LIST = "films", "list"  # in the address of the page
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +42,9 @@ class ListedFilm:
             before they were tried.
         evidence: where in the lungs the evidence lies; None before it was asked.
         sample: whether it is one of the samples that ship.
+        case_id: of the film's case in the history; empty if it was not kept.
+        found_again: keyed hash of the film, if its reading comes from the history;
+            empty for one that was read in this session.
     """
 
     name: str
@@ -53,6 +57,8 @@ class ListedFilm:
     changed: dict[str, float] | None = None
     evidence: Evidence | None = None
     sample: bool = False
+    case_id: str = ""
+    found_again: str = ""
 
     @property
     def refused(self) -> bool:
@@ -81,6 +87,8 @@ class FilmList:
         left_out: name and reason of each file of the last upload that is not listed,
             by upload.
         kept_bytes: what the pictures of all films take.
+        worklist: random id of the list, by which the history finds it again.
+        trouble: why the history keeps nothing, a sentence; empty while it does.
     """
 
     model: tuple[str, str]
@@ -91,6 +99,8 @@ class FilmList:
     notice: str = ""
     left_out: dict[str, tuple[str, str]] = field(default_factory=dict)
     kept_bytes: int = 0
+    worklist: str = field(default_factory=lambda: secrets.token_hex(16))
+    trouble: str = ""
 
     @property
     def full(self) -> bool:
@@ -101,7 +111,7 @@ class FilmList:
         """Lists a film under its upload, with its picture packed; once."""
         if key in self.films:
             return
-        packed = b""
+        packed = film.packed
         if film.reading.picture.size:
             lossless = self.kept_bytes < LOSSLESS_BYTES
             packed = display.packed(film.reading.picture, lossless=lossless)
@@ -109,6 +119,21 @@ class FilmList:
         self.films[key] = replace(film, reading=bare, packed=packed)
         self.kept_bytes += len(packed)
         self.left_out.pop(key, None)
+
+    def exchange(self, old_key: str, key: str, film: ListedFilm) -> None:
+        """Lists an upload in the place of one that was found again without its picture.
+
+        What readers added to that one, and its case, stay.
+        """
+        old, order = self.films[old_key], list(self.films)
+        self.kept_bytes -= len(self.films.pop(old_key).packed)
+        review, context, case_id = old.review, old.context, old.case_id
+        known = replace(film, review=review, context=context, case_id=case_id)
+        self.add(key, known)
+        names = (key if name == old_key else name for name in order)
+        self.films = {name: self.films[name] for name in names}
+        if self.chosen == old_key:
+            self.chosen = key
 
     def set_review(self, review: Review | None) -> None:
         """Keeps the reader's answer to the chosen film; None takes it back."""
@@ -140,6 +165,7 @@ class FilmList:
         self.chosen, self.kept_bytes = "", 0
         self.open, self.notice = False, ""
         self.left_out.clear()
+        self.worklist = secrets.token_hex(16)
 
     def _keep(self, sha256: str, **found: Any) -> None:
         for key, film in self.films.items():
@@ -156,33 +182,38 @@ def session_films(model: Model) -> FilmList:
         if listed:
             changed.notice = "The active model has changed: upload the films again."
             changed.batch = listed.batch + 1
-        else:
-            changed.notice = _lost()
         listed = changed
         st.session_state["films"] = listed
-    remember(listed)
     return listed
 
 
-def remember(listed: FilmList, coming: int = 0) -> None:
-    """Notes in the page's address how many films are listed or coming, no more.
+def is_new() -> bool:
+    """Returns whether this session has listed nothing yet and knows of no list."""
+    return "films" not in st.session_state
 
-    The address outlives the session: a page whose server was started again can say
-    that films are gone.
+
+def remember(listed: FilmList, coming: int = 0) -> None:
+    """Notes in the page's address which list this is and how many films it has.
+
+    The address outlives the session: a page whose server was started again finds its
+    list in the history, or can say that films are gone. The list's id is random.
     """
     count = len(listed.films) + coming
     if count:
         st.query_params[COUNT] = str(count)
+        st.query_params[LIST] = listed.worklist
     else:
         st.query_params.pop(COUNT, None)
+        st.query_params.pop(LIST, None)
 
 
-def _lost() -> str:
+def lost() -> str:
+    """Returns that films are gone of which the page's address still knows, or empty."""
     count = st.query_params.get(COUNT, "")
     if not count.isdecimal():
         return ""
     return (
         f"The films that were listed here ({int(count)}) are gone: the page was loaded "
-        "again, or the server started again. Films are in memory alone: upload them "
-        "again."
+        "again, or the server started again. The history did not keep them: upload "
+        "them again."
     )

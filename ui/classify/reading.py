@@ -13,10 +13,12 @@ from ui.classify.exports import show_film_export
 from ui.classify.film_pane import show_film
 from ui.classify.films import FilmList, ListedFilm
 from ui.classify.meaning import show_meaning
+from ui.classify.own_read import ask_first, is_hidden
 from ui.classify.review import show_review
 from ui.classify.room import reading_room
 from ui.classify.terms import case_of, terms
 from ui.classify.trials import show_trials
+from ui.frame import PAGES
 from ui.samples import ATTRIBUTION, BADGE
 
 
@@ -40,7 +42,7 @@ def show_reading(listed: FilmList, film: ListedFilm, model: Model) -> None:
         else:
             _show_panel(listed, film, result, model)
         _show_origin(film)
-    if isinstance(film.reading.result, Prediction):
+    if isinstance(film.reading.result, Prediction) and not is_hidden(film):
         _show_limits(film.reading.result, model)
 
 
@@ -48,15 +50,30 @@ def _show_panel(
     listed: FilmList, film: ListedFilm, prediction: Prediction, model: Model
 ) -> None:
     _show_eligibility(film)
+    if is_hidden(film):
+        ask_first(listed, model)
+        return
     show_decision(prediction, model)
-    show_review(listed)
+    show_review(listed, model)
     thresholds.show_reader_threshold(model.card)
     at = terms(model.card)
     show_meaning(case_of(film, model, at), at, model.card)
     show_trials(listed, film, model, at)
     show_second_opinion(prediction, model.card)
-    show_context(listed)
-    show_film_export(film, model, at)
+    show_context(listed, model)
+    if not film.found_again:
+        show_film_export(film, model, at)
+    _show_case(film)
+
+
+def _show_case(film: ListedFilm) -> None:
+    if film.case_id:
+        st.page_link(
+            PAGES["History"][0],
+            label=f"Kept as case {film.case_id}",
+            icon=":material/history:",
+            query_params={"case": film.case_id},
+        )
 
 
 def _show_refusal(film: ListedFilm, error: ImageError) -> None:

@@ -3,11 +3,26 @@
 It owns the controls of a `Review`; the list keeps it and marks the film.
 """
 
+from dataclasses import replace
+
 import streamlit as st
 
-from cxr.reading.cases import AGREE, DISAGREE, UNSURE, Review
+from cxr.models.inference import Model
+from cxr.reading.cases import (
+    ABOVE,
+    AGREE,
+    BELOW,
+    DISAGREE,
+    UNSURE,
+    Review,
+    answer,
+)
+from cxr.records import actors
+from ui import thresholds
 from ui.classify import keyboard
 from ui.classify.films import FilmList
+from ui.classify.keeping import keep_review
+from ui.people import allowed, say_who_can
 
 LONGEST_REASON = 300
 CHOICES = (
@@ -19,19 +34,27 @@ HELP = (
     "Your own answer, beside the model's. It is in the list and in what you export, "
     "and never changes a score. The same button again takes it back."
 )
+SEEN = {"Pneumonia": True, "No pneumonia": False}
 
 
-def show_review(listed: FilmList) -> None:
-    """Shows the reader's answer to the chosen film, and then its reason."""
+def show_review(listed: FilmList, model: Model) -> None:
+    """Shows the reader's answer to the chosen film, and then its reason.
+
+    Args:
+        listed: the films of the session.
+        model: that read them.
+    """
+    if not allowed(actors.REVIEW):
+        say_who_can(actors.REVIEW)
+        return
     film = listed.films[listed.chosen]
     review = film.review
 
-    def answer(opinion: str) -> None:
-        if review and review.opinion == opinion:
-            listed.set_review(None)
-        else:
-            reason = review.reason if review else ""
-            listed.set_review(Review(opinion=opinion, reason=reason))
+    def give(opinion: str) -> None:
+        said = None
+        if not review or review.opinion != opinion:
+            said = Review(opinion=opinion, reason=review.reason if review else "")
+        keep_review(listed, said, model)
 
     row = st.container(horizontal=True, vertical_alignment="center", gap="small")
     for opinion, label, icon, key in CHOICES:
@@ -43,21 +66,56 @@ def show_review(listed: FilmList) -> None:
             shortcut=key,
             type="primary" if taken else "secondary",
             help=HELP,
-            on_click=answer,
+            on_click=give,
             args=(opinion,),
         )
     if review:
-        _show_reason(row, listed, review)
+        if not _says_what_is_seen(listed, review, model):
+            _ask_what_is_seen(row, listed, review, model)
+        _show_reason(row, listed, review, model)
+
+
+def _says_what_is_seen(listed: FilmList, review: Review, model: Model) -> bool:
+    """Returns whether opinion and answer together say what the reader sees."""
+    threshold = thresholds.threshold(model.card)
+    given = answer(listed.films[listed.chosen].reading, model, threshold)
+    return given in (ABOVE, BELOW) and review.opinion in (AGREE, DISAGREE)
+
+
+def _ask_what_is_seen(
+    place: st.delta_generator.DeltaGenerator,
+    listed: FilmList,
+    review: Review,
+    model: Model,
+) -> None:
+    key = f"seen_{listed.chosen}"
+
+    def keep() -> None:
+        seen = SEEN.get(st.session_state[key] or "")
+        keep_review(listed, replace(review, pneumonia=seen), model)
+
+    names = {value: name for name, value in SEEN.items()}
+    place.segmented_control(
+        "What you see",
+        list(SEEN),
+        default=None if review.pneumonia is None else names[review.pneumonia],
+        key=key,
+        on_change=keep,
+        label_visibility="collapsed",
+    )
 
 
 def _show_reason(
-    place: st.delta_generator.DeltaGenerator, listed: FilmList, review: Review
+    place: st.delta_generator.DeltaGenerator,
+    listed: FilmList,
+    review: Review,
+    model: Model,
 ) -> None:
     key = f"reason_{listed.chosen}"
 
     def keep() -> None:
         reason = st.session_state[key].strip()
-        listed.set_review(Review(opinion=review.opinion, reason=reason))
+        keep_review(listed, replace(review, reason=reason), model)
 
     place.text_input(
         "Reason",

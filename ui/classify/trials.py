@@ -13,6 +13,7 @@ from cxr.reading.stability import Stability
 from cxr.reading.zones import Evidence
 from ui import wording
 from ui.classify.films import FilmList, ListedFilm
+from ui.classify.keeping import keep_additions
 from ui.classify.terms import Terms, stability_of
 
 # Nine more calls of the network a film: of a list beyond this, a film that is near
@@ -45,8 +46,11 @@ def show_trials(listed: FilmList, film: ListedFilm, model: Model, at: Terms) -> 
         model: that read it.
         at: the terms on which it is read.
     """
+    before = listed.films[listed.chosen]
     try_if_near(listed, film, model, at.threshold)
     kept = listed.films[listed.chosen]
+    if kept != before:
+        keep_additions(listed, kept, model)
     found = stability_of(kept, model, at.threshold)
     if found is not None:
         st.markdown(stability_words(found))
@@ -61,7 +65,7 @@ def show_trials(listed: FilmList, film: ListedFilm, model: Model, at: Terms) -> 
                 type="tertiary",
                 help="Nine small changes of the film (turned, cropped, brighter, "
                 "darker, blurred), scored anew.",
-                on_click=_try_changes,
+                on_click=_try_and_keep,
                 args=(listed, film, model),
             )
         if kept.evidence is None and _can_say_where(film, model):
@@ -120,5 +124,11 @@ def _try_changes(listed: FilmList, film: ListedFilm, model: Model) -> None:
     listed.set_changed(film.sha256, stability.probabilities(pixels, model))
 
 
+def _try_and_keep(listed: FilmList, film: ListedFilm, model: Model) -> None:
+    _try_changes(listed, film, model)
+    keep_additions(listed, listed.films[listed.chosen], model)
+
+
 def _ask_zone(listed: FilmList, film: ListedFilm, model: Model) -> None:
     listed.set_evidence(film.sha256, zones.evidence(film.reading, model))
+    keep_additions(listed, listed.films[listed.chosen], model)

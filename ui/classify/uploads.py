@@ -15,6 +15,7 @@ from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileMan
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 from streamlit.runtime.uploaded_file_manager import UploadedFile, UploadedFileRec
 
+from cxr.config import settings
 from cxr.errors import CxrError
 from cxr.films import display, kinds
 from cxr.models.inference import Model
@@ -27,10 +28,12 @@ from ui.classify.films import (
     ListedFilm,
     remember,
 )
+from ui.classify.keeping import keep, row_of, where_films_go
 from ui.classify.trials import TRIED_AT_ONCE, try_if_near
 from ui.classify.worklist import ordered, row
 from ui.errors import logged
 from ui.loaders import decoder_pool, lung_network
+from ui.people import actor
 from ui.samples import WANTED, offer
 from ui.wording import WHOLE_NAME, escaped, file_name
 
@@ -38,8 +41,8 @@ ROWS_WHILE_READING = 10
 # Every film is shown as it is read; of many, every tenth, so that drawing costs little.
 DRAWN_ONE_BY_ONE, DRAWN_EVERY = 40, 10
 NAMES_LEFT_OUT = 1000  # more are counted only
-# Whole batches are a fifth faster than film by film (20 against 24 ms a film), but take
-# a second network of 120 MB and 0.7 s to compile; decoding takes longer than either.
+# Side by side is more films a second, but takes a second compilation of each network,
+# memory and seconds that many sessions would pay; decoding takes longer than either.
 FILMS_AT_ONCE = 1
 FOLDER = "whole_folder"
 SAMPLE = "sample:"  # begins the upload of a sample film
@@ -97,8 +100,7 @@ def _show_uploader(
         accept_multiple_files="directory" if folder else True,
         key=f"upload_{listed.batch}_{'folder' if folder else 'files'}",
         help="PNG, JPEG, JPEG 2000 or DICOM by any name, up to 50 MB each and "
-        f"{MOST_FILMS:,} at a time. Films stay in the memory of this session and are "
-        "never stored.",
+        f"{MOST_FILMS:,} at a time. {where_films_go()}",
     )
     choices = place.container(
         horizontal=True, vertical_alignment="center", gap="medium"
@@ -210,14 +212,11 @@ def _read(listed: FilmList, files: list[UploadedFile], model: Model) -> None:
     new: list[str] = []
     batch = listed.batch
     for upload, reading in _readings(listed, files, model):
-        key = upload.file.file_id
         _end_if_stopped(listed, batch)
         if listed.full:
             break
-        film = upload.listed(reading)
-        listed.add(key, film)
-        if len(listed.films) <= TRIED_AT_ONCE:
-            try_if_near(listed, film, model, threshold)
+        key = upload.file.file_id
+        _list(listed, key, upload.listed(reading), model)
         release(upload.file)
         new.append(key)
         if len(new) > DRAWN_ONE_BY_ONE and len(new) % DRAWN_EVERY:
@@ -231,6 +230,17 @@ def _read(listed: FilmList, files: list[UploadedFile], model: Model) -> None:
     for file in files:
         if file.file_id not in listed.films:
             _leave_out(listed, file, NO_ROOM)
+
+
+def _list(listed: FilmList, key: str, film: ListedFilm, model: Model) -> None:
+    """Lists and keeps a film; one that was found again gets its picture back."""
+    if again := row_of(listed, film.sha256):
+        listed.exchange(again, key, film)
+        return
+    listed.add(key, film)
+    if len(listed.films) <= TRIED_AT_ONCE:
+        try_if_near(listed, film, model, thresholds.threshold(model.card))
+    keep(listed, key, model)
 
 
 def _end_if_stopped(listed: FilmList, batch: int) -> None:
@@ -278,10 +288,12 @@ def _readings(
         return upload.file.getvalue()
 
     contents = map(content, firsts.values())
-    readings = scoring.score(
+    readings = scoring.read_for(
+        settings().records_dir,
         model,
         decoder_pool(),
         contents,
+        actor=actor(),
         lungs=lung_network(),
         picture_edge=display.SCREEN_EDGE,
         most_at_once=FILMS_AT_ONCE,

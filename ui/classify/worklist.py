@@ -17,6 +17,8 @@ from ui import thresholds
 from ui.classify import browser, keyboard
 from ui.classify.exports import show_export
 from ui.classify.films import FilmList, ListedFilm, remember
+from ui.classify.keeping import take_off
+from ui.classify.own_read import HIDDEN, is_hidden
 from ui.classify.terms import stability_of
 from ui.wording import (
     LONGEST_NAME,
@@ -119,14 +121,14 @@ def _show_worklist(listed: FilmList, keys: list[str], model: Model) -> None:
 def counts(listed: FilmList, model: Model) -> str:
     """Returns how many films there are and how many have which answer, in one line."""
     threshold = thresholds.threshold(model.card)
-    answers = Counter(
-        cases.answer(film.reading, model, threshold) for film in listed.films.values()
-    )
+    films = [film for film in listed.films.values() if not is_hidden(film)]
+    answers = Counter(cases.answer(f.reading, model, threshold) for f in films)
     parts = (
         (answers[cases.ABOVE], "above"),
         (answers[cases.BELOW], "below"),
         (answers[cases.NO_ANSWER], "no answer"),
         (answers[cases.REFUSED], "refused"),
+        (len(listed.films) - len(films), "not read yet"),
     )
     total = len(listed.films)
     words = [f"{total:,} film{'' if total == 1 else 's'}"]
@@ -151,6 +153,8 @@ def ordered(listed: FilmList, model: Model, sort: str = URGENCY) -> list[str]:
         film = listed.films[key]
         if isinstance(film.reading.result, ImageError):
             return 1.0
+        if is_hidden(film):
+            return -1.0  # all of them first, in the order of uploading
         held = stability_of(film, model, threshold)
         if held is not None and held.flips:
             return -held.high
@@ -192,6 +196,8 @@ def row(film: ListedFilm, model: Model, threshold: float) -> str:
     if isinstance(result, ImageError):
         reason = REASONS.get(result.code, REFUSED.words.lower())
         return f":{REFUSED.colour}[{REFUSED.icon} {reason}] {name}{mark}"
+    if is_hidden(film):
+        return f"{HIDDEN} {name}{mark}"
     value = result.probability
     verdict = VERDICTS[model.decide(value, threshold)]
     held = stability_of(film, model, threshold)
@@ -208,7 +214,10 @@ def _filter(model: Model) -> Callable[[ListedFilm], bool]:
     if choice == NOT_REVIEWED:
         return lambda film: film.review is None
     threshold = thresholds.threshold(model.card)
-    return lambda film: cases.answer(film.reading, model, threshold) == FILTERS[choice]
+    return lambda film: (
+        not is_hidden(film)
+        and (cases.answer(film.reading, model, threshold) == FILTERS[choice])
+    )
 
 
 def _show_choices(listed: FilmList, model: Model) -> None:
@@ -303,12 +312,12 @@ def _show_removal(listed: FilmList, keys: list[str]) -> None:
     rest = keys[place + 1 :] + keys[:place][::-1]
 
     def remove_one() -> None:
-        listed.remove(listed.chosen)
+        take_off(listed, listed.chosen)
         listed.chosen = rest[0] if rest else ""
         remember(listed)
 
     def remove_all() -> None:
-        listed.clear()
+        take_off(listed, *listed.films)
         remember(listed)
 
     several = len(listed.films) > 1

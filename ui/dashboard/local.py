@@ -5,6 +5,7 @@ see the same. The shipped threshold is used and stays as it is.
 """
 
 import math
+from pathlib import Path
 
 import streamlit as st
 
@@ -13,13 +14,14 @@ from cxr.errors import CxrError, JobError
 from cxr.jobs import control
 from cxr.jobs.control import Job
 from cxr.models.cards import Card
-from cxr.validation import local
+from cxr.records import actors
+from cxr.validation import local, start
 from cxr.validation.local import Report
 from ui import jobs, wording
 from ui.dashboard.scored_films import LocalFilms, local_reports
 from ui.dashboard.source import Source
 from ui.errors import show_errors
-from ui.people import actor
+from ui.people import actor, allowed, say_who_can
 
 REFUSALS_SHOWN = 200
 REFUSED = "dashboard_local_refused"
@@ -57,6 +59,23 @@ def show_local_validation(card: Card) -> None:
         "or a CSV manifest) and holds the result against stated bars. The shipped "
         "threshold is used and stays as it is."
     )
+    if allowed(actors.VALIDATE):
+        _offer_validation(card)
+    else:
+        say_who_can(actors.VALIDATE)
+    if refused := st.session_state.pop(REFUSED, ""):
+        st.warning(wording.escaped(refused), icon=":material/folder_off:")
+    known = [job for job in control.list_jobs(local.queue()) if _is_of(card, job)]
+    if not all(job.has_ended for job in known):
+        _show_running(card)
+    for job in known:
+        if job.has_ended and job.state != control.DONE:
+            _show_unfinished(job)
+    for name, report in local_reports(card).items():
+        _show_report(card, name, report)
+
+
+def _offer_validation(card: Card) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         folder = st.text_input(
             "Labelled folder or manifest",
@@ -80,21 +99,11 @@ def show_local_validation(card: Card) -> None:
             on_click=_start,
             args=(card, folder.strip(), name),
         )
-    if refused := st.session_state.pop(REFUSED, ""):
-        st.warning(wording.escaped(refused), icon=":material/folder_off:")
-    known = [job for job in control.list_jobs(local.queue()) if _is_of(card, job)]
-    if not all(job.has_ended for job in known):
-        _show_running(card)
-    for job in known:
-        if job.has_ended and job.state != control.DONE:
-            _show_unfinished(job)
-    for name, report in local_reports(card).items():
-        _show_report(card, name, report)
 
 
 def _start(card: Card, text: str, name: str) -> None:
     try:
-        local.start(text, card.model_id, actor=actor(), name=name)
+        start.start(text, card.model_id, actor=actor(), name=name)
     except CxrError as error:
         st.session_state[REFUSED] = error.message
 
@@ -123,6 +132,7 @@ def _show_running(card: Card) -> None:
                 job,
                 STAGES,
                 title=f"**{_title(job)}**",
+                stop=_stop if allowed(actors.STOP_VALIDATION) else None,
                 key=f"dashboard_local_stop_{job.name}",
                 help="Scored films are kept; the validation can go on later.",
             )
@@ -132,6 +142,10 @@ def _title(job: Job) -> str:
     return wording.escaped(wording.file_name(local.read_config(job.folder).title))
 
 
+def _stop(folder: Path) -> None:
+    start.stop(folder, actor=actor())
+
+
 def _show_unfinished(job: Job) -> None:
     """Shows one that was stopped, failed or is lost, and what can be done with it."""
     with st.container(border=True, horizontal=True, vertical_alignment="center"):
@@ -139,22 +153,22 @@ def _show_unfinished(job: Job) -> None:
         st.markdown(
             f":violet[:material/stop_circle:] {_title(job)}: {job.state}. {reason}"
         )
-        if st.button(
+        if allowed(actors.VALIDATE) and st.button(
             "Resume",
             key=f"dashboard_local_resume_{job.name}",
             icon=":material/resume:",
             help="Goes on with the films that are missing.",
         ):
-            local.resume(job.folder)
+            start.resume(job.folder, actor=actor())
             st.rerun()
-        if st.button(
+        if allowed(actors.DELETE_VALIDATION) and st.button(
             "Delete",
             key=f"dashboard_local_delete_{job.name}",
             icon=":material/delete:",
             type="tertiary",
             help="Deletes the scores so far. No film is touched.",
         ):
-            control.delete(job.folder)
+            start.delete(job.folder, actor=actor())
             st.rerun()
 
 

@@ -4,20 +4,24 @@ It owns the form, what it found before and after, and the signature. The shipped
 threshold stays; what is signed is offered beside it.
 """
 
+from pathlib import Path
+
 import plotly.graph_objects as go
 import streamlit as st
 
 from cxr.config import settings
+from cxr.datasets import search
 from cxr.errors import CxrError
 from cxr.evaluation.alignment import FEWEST
 from cxr.evaluation.calibration import logit
 from cxr.governance import reasons
 from cxr.models.cards import Card
+from cxr.records.actors import SIGN
 from cxr.validation import alignment
 from cxr.validation.alignment import Alignment
 from ui import charts, wording
 from ui.loaders import decoder_pool, lung_network, model_of
-from ui.people import actor
+from ui.people import actor, allowed, say_who_can
 
 FOUND, REFUSED, SIGNED = "site_found", "site_refused", "site_signed"
 LOWEST, HIGHEST = 0.5, 99.5  # percent
@@ -87,7 +91,7 @@ def _find(card: Card, folder: str, share: tuple[float, float]) -> None:
             settings().models_dir,
             model_of(card),
             decoder_pool(),
-            alignment.films_in(folder),
+            search.films_in(Path(folder)),
             lungs=lung_network(),
             share=share,
             progress=progress,
@@ -189,6 +193,9 @@ def _show_signature(card: Card, found: Alignment) -> None:
     if signed := st.session_state.pop(SIGNED, ""):
         st.info(signed, icon=":material/bookmark_added:")
     if found.why_not:
+        return
+    if not allowed(SIGN):
+        say_who_can(SIGN)
         return
     with st.popover("Sign it for this site", icon=":material/bookmark_add:"):
         st.markdown(

@@ -14,12 +14,13 @@ from cxr.errors import CxrError
 from cxr.evaluation.operating import OperatingPoint
 from cxr.governance import reasons, stored_points
 from cxr.governance.stored_points import StoredPoint
+from cxr.records.actors import STORE
 from cxr.validation.appraisal import Target, Wishes
 from ui import prevalence, thresholds, wording
 from ui.charts import theme_colour
 from ui.dashboard.scored_films import VALIDATION
 from ui.dashboard.source import Source, targets_of
-from ui.people import actor
+from ui.people import actor, allowed, say_who_can
 
 NOT_MET = "not met on these films"
 POPOVER = 360  # pixels: as wide as there is room beside the menu of a narrow page
@@ -116,6 +117,9 @@ def _words(source: Source, target: Target) -> str:
 
 def offer_to_store(source: Source, point: OperatingPoint) -> None:
     """Shows the form by which a lead makes the threshold an operating point."""
+    if not allowed(STORE):
+        say_who_can(STORE)
+        return
     card, threshold = source.card, point.threshold
     with (
         st.popover("Store as operating point", icon=":material/bookmark_add:"),

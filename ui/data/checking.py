@@ -14,8 +14,10 @@ from cxr.datasets.checks import Check
 from cxr.errors import DatasetError
 from cxr.jobs import control
 from cxr.jobs.control import Job
+from cxr.records.actors import CHECK_DATA
 from ui import jobs
 from ui.errors import show_errors
+from ui.people import actor, allowed, say_who_can
 from ui.wording import escaped
 
 STAGES = {
@@ -77,8 +79,17 @@ def _show_progress(folder: Path) -> None:
         if job is None or job.has_ended:
             st.rerun()
         jobs.show_job(
-            job, STAGES, title="**Check** of these films", key="data_stop", help=GOES_ON
+            job,
+            STAGES,
+            title="**Check** of these films",
+            stop=_stop if allowed(CHECK_DATA) else None,
+            key="data_stop",
+            help=GOES_ON,
         )
+
+
+def _stop(folder: Path) -> None:
+    start.stop(folder, actor=actor())
 
 
 def _show_end(job: Job | None, identity: tuple[str, int] | None) -> None:
@@ -99,13 +110,15 @@ def _is_newer(identity: tuple[str, int] | None, job: Job) -> bool:
 
 
 def _offer_check(source: Path, *, again: bool) -> None:
-    if st.button(
+    if not allowed(CHECK_DATA):
+        say_who_can(CHECK_DATA)
+    elif st.button(
         "Check again" if again else "Check this data",
         key="data_check",
         icon=":material/fact_check:",
         type="secondary" if again else "primary",
     ):
-        start.start(source)
+        start.start(source, actor=actor())
         st.rerun()
 
 

@@ -6,8 +6,9 @@ import streamlit as st
 
 from cxr.config import settings
 from cxr.governance import exchange, trust
+from cxr.records import actors
 from ui.models.table import Registered, ensembles_with, leave_notice
-from ui.people import actor
+from ui.people import actor, allowed, say_who_can
 from ui.wording import escaped
 
 BATCH = "models_import_batch"
@@ -29,6 +30,9 @@ def show_export(model: Registered, models: Sequence[Registered]) -> None:
         f"**{escaped(model.model_id)}** as one file, {model.size / 1e6:.1f} MB: card, "
         "network, weights, scores and golden films."
     )
+    if not allowed(actors.EXPORT):
+        say_who_can(actors.EXPORT)
+        return
     st.download_button(
         "Model (zip)",
         # Only what is really fetched went out, and is recorded.
@@ -58,6 +62,9 @@ def show_import() -> None:
         CxrError: the registry or the audit trail can't be written.
     """
     st.subheader("Import", anchor=False)
+    if not allowed(actors.IMPORT):
+        say_who_can(actors.IMPORT)
+        return
     most = int(st.get_option("server.maxUploadSize"))
     batch = st.session_state.setdefault(BATCH, 0)
     upload = st.file_uploader(

@@ -13,11 +13,12 @@ from cxr.governance import gates, promotion, reasons
 from cxr.governance.gates import Gate, GateReport
 from cxr.models import registry
 from cxr.models.cards import Card
+from cxr.records import actors
 from ui import wording
 from ui.errors import show_errors
 from ui.loaders import active_card, metrics_of
 from ui.models.table import UNCHANGED, Registered, leave_notice
-from ui.people import actor
+from ui.people import actor, allowed, say_who_can
 from ui.signatures import Signature, model_signature, trail_signature
 from ui.wording import NOT_MEASURED, escaped
 
@@ -60,6 +61,9 @@ def _show_gate(gate: Gate) -> None:
 def _show_buttons(model: Registered, report: GateReport | None) -> None:
     where = settings()
     previous = promotion.previous_id(where.models_dir, where.records_dir)
+    if not allowed(actors.PROMOTE):
+        say_who_can(actors.PROMOTE)
+        return
     reason = _ask_reason(report) if report and not report.failed else ""
     with st.container(horizontal=True, vertical_alignment="center"):
         if report and st.button(
@@ -70,8 +74,12 @@ def _show_buttons(model: Registered, report: GateReport | None) -> None:
             disabled=bool(report.failed or (report.worse and not reason)),
         ):
             _confirm_promotion(model.model_id, reason)
-        if previous and st.button(
-            f"Roll back to {previous}", key="roll_back", icon=":material/history:"
+        if (
+            previous
+            and allowed(actors.ROLL_BACK)
+            and st.button(
+                f"Roll back to {previous}", key="roll_back", icon=":material/history:"
+            )
         ):
             _confirm_roll_back(previous)
     if report and report.failed:

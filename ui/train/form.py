@@ -8,9 +8,11 @@ import streamlit as st
 from cxr.config import settings
 from cxr.models import cards, registry
 from cxr.models.cards import Card
+from cxr.records.actors import TRAIN
 from cxr.runs import architectures, start
 from cxr.runs.config import PRESETS, PURPOSES, TrainConfig, config_for
 from ui import wording
+from ui.people import actor, allowed, say_who_can
 from ui.train.again import (
     ARCHITECTURE,
     PRESET,
@@ -49,7 +51,10 @@ def choose_settings(training: TrainingData | None) -> TrainConfig:
 
 
 def offer_start(config: TrainConfig, training: TrainingData | None) -> None:
-    """Draws the button that starts a run, or says what is in the way."""
+    """Draws the button that starts a run, or says who may or what is in the way."""
+    if not allowed(TRAIN):
+        say_who_can(TRAIN)
+        return
     obstacles = start.obstacles(config)
     for obstacle in obstacles:
         st.caption(f":material/block: {wording.escaped(obstacle)}")
@@ -59,7 +64,7 @@ def offer_start(config: TrainConfig, training: TrainingData | None) -> None:
         icon=":material/play_arrow:",
         disabled=training is None or bool(obstacles),
     ):
-        st.session_state[CHOSEN] = start.start(config).name
+        st.session_state[CHOSEN] = start.start(config, actor=actor()).name
         forget_taken()
         st.rerun()
 

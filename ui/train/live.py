@@ -7,10 +7,12 @@ from typing import Any
 import streamlit as st
 
 from cxr.jobs import control
+from cxr.records import actors
 from cxr.runs import start
 from ui import jobs, learning_curves, wording
 from ui.charts import ink
 from ui.errors import show_errors
+from ui.people import actor, allowed
 from ui.train.again import offer_again
 from ui.train.runs import CHOSEN, DAMAGED, STAGES, UNSTARTED, RunView, read_run, took
 
@@ -74,7 +76,8 @@ def show_validation_curves(views: Sequence[RunView]) -> None:
 
 def _show_ended_actions(view: RunView) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
-        resumable = view.config is not None and view.state != control.DONE
+        unfinished = view.config is not None and view.state != control.DONE
+        resumable = unfinished and allowed(actors.TRAIN)
         obstacles = start.obstacles_to_resume(view.folder) if resumable else []
         if resumable and st.button(
             "Resume",
@@ -83,7 +86,7 @@ def _show_ended_actions(view: RunView) -> None:
             disabled=bool(obstacles),
             help="Goes on after its last whole epoch, or waits for its turn.",
         ):
-            start.resume(view.folder)
+            start.resume(view.folder, actor=actor())
             st.rerun()
         offer_again(view)
         if view.model_id and st.button(
@@ -93,7 +96,7 @@ def _show_ended_actions(view: RunView) -> None:
         ):
             st.session_state["models_chosen"] = view.model_id
             st.switch_page("pages/5_Models.py")
-        if st.button(
+        if allowed(actors.DELETE_RUN) and st.button(
             "Delete run", key="train_delete", icon=":material/delete:", type="tertiary"
         ):
             _confirm_delete(view)
@@ -111,7 +114,7 @@ def _confirm_delete(view: RunView) -> None:
         )
         with st.container(horizontal=True):
             if st.button("Delete", key="train_delete_sure", type="primary"):
-                control.delete(view.folder)
+                start.delete(view.folder, actor=actor())
                 st.rerun()
             if st.button("Keep it", key="train_delete_not"):
                 st.rerun()
@@ -133,6 +136,7 @@ def _show_state(view: RunView) -> None:
             view.job,
             STAGES,
             title=_facts(view),
+            stop=_stop if allowed(actors.STOP_TRAINING) else None,
             key="train_stop",
             help="Whole epochs are kept; the run can go on later.",
         )
@@ -140,6 +144,10 @@ def _show_state(view: RunView) -> None:
         _show_without_job(view)
     if view.damage:
         st.warning(view.damage, icon=":material/broken_image:")
+
+
+def _stop(folder: Path) -> None:
+    start.stop(folder, actor=actor())
 
 
 def _show_without_job(view: RunView) -> None:

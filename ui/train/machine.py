@@ -8,12 +8,14 @@ from cxr.config import settings
 from cxr.datasets import prepared
 from cxr.errors import JobError
 from cxr.jobs import control
+from cxr.records import actors
 from cxr.runs import architectures, devices, estimate, run_folder, start
 from cxr.runs.config import TrainConfig
 from cxr.runs.devices import Device
 from cxr.runs.estimate import Speeds
 from ui import jobs, wording
 from ui.errors import show_errors
+from ui.people import actor, allowed
 from ui.train.films import TrainingData
 from ui.train.runs import STAGES
 
@@ -84,6 +86,8 @@ def _offer_measurement(config: TrainConfig) -> None:
         st.warning(
             wording.escaped(f"{last.reason} {last.advice}"), icon=":material/report:"
         )
+    if not allowed(actors.MEASURE_SPEED):
+        return
     busy = start.is_busy()
     if st.button(
         "Measure this machine",
@@ -94,7 +98,7 @@ def _offer_measurement(config: TrainConfig) -> None:
         else "Does all of a training in small, on a sample of these films. Larger "
         "networks take longer.",
     ):
-        start.measure(config)
+        start.measure(config, actor=actor())
         st.rerun()
 
 
@@ -106,10 +110,15 @@ def _show_measurement(folder: Path) -> None:
         jobs.show_job(
             job,
             STAGES,
+            stop=_stop if allowed(actors.STOP_TRAINING) else None,
             title=f"**Time** being measured, {wording.duration(job.seconds)} so far",
             key="train_stop_measuring",
             help="Nothing is kept of a measurement that was stopped.",
         )
+
+
+def _stop(folder: Path) -> None:
+    start.stop(folder, actor=actor())
 
 
 def _is_like(folder: Path, config: TrainConfig) -> bool:
