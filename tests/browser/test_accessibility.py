@@ -12,12 +12,13 @@ from classify_in_browser import PATIENCE, put, settled
 from synthetic_films import as_jpeg, as_png, chest_phantom
 from tiny_model import register_tiny_model
 
-from cxr.config import ROOT
+from cxr.config import ROOT, settings
+from cxr.records import search
 
 pytestmark = pytest.mark.browser
 
 GRAVE = {"serious", "critical"}
-PAGES = ("", "Dashboard", "Data", "Train", "Models", "Classify")
+PAGES = ("", "Dashboard", "Data", "Train", "Models", "History", "Classify")
 
 
 def opened(browser, address, scheme):
@@ -89,6 +90,12 @@ def test_no_reading_and_no_list_has_a_grave_finding(browser, serve, tmp_path, sc
     put(page, *forty())
     page.get_by_text(re.compile("^42 films")).wait_for(timeout=PATIENCE)
     assert findings(page) == []
+    case_id = search.cases(settings().records_dir)[0].case_id
+    for path in ("History", f"History?case={case_id}"):
+        page.goto(f"{address}/{path}")
+        page.get_by_text("42 cases").wait_for(timeout=PATIENCE)
+        settled(page)
+        assert findings(page) == []
 
 
 def test_what_is_grave_is_found(browser, serve, tmp_path):
