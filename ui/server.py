@@ -5,6 +5,7 @@ every answer gets headers that keep other sites out, and an upload comes in only
 there is room for its bytes: each session has its quota, and all of them share one cap.
 """
 
+import asyncio
 import ctypes
 import gc
 import importlib
@@ -27,10 +28,12 @@ from streamlit.starlette import App
 
 from cxr.config import settings
 from cxr.errors import CxrError
+from cxr.records import history
 from ui import login
 from ui.exposure import exposed
 
 UPLOADS = "/_stcore/upload_file/"
+EXPIRES_EVERY = 24 * 3600  # seconds
 LAST_WORDS = 5  # seconds that a stop waits for open pages
 # Names of mallopt(3) and what the server sets them to.
 M_MMAP_THRESHOLD, LARGE = -3, 2**20
@@ -94,7 +97,29 @@ async def lifespan(_: App) -> AsyncIterator[None]:
     bound_the_stop()
     if exposed():
         logger.warning(exposed())
+    daily = asyncio.create_task(_expire_daily())
     yield
+    daily.cancel()
+
+
+async def _expire_daily() -> None:
+    while True:
+        await asyncio.to_thread(expire_due)
+        await asyncio.sleep(EXPIRES_EVERY)
+
+
+def expire_due() -> None:
+    """Deletes what the history has kept for as long as the site lets it."""
+    where = settings()
+    if where.keep_days is None:
+        return
+    try:
+        count = history.expire_by_setting(where.records_dir, where.keep_days)
+    except CxrError as error:
+        logger.warning("What is past its time was not deleted: %s", error.code)
+        return
+    if count:
+        logger.info("%d cases were past their time and are deleted", count)
 
 
 def check_settings() -> None:

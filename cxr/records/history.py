@@ -34,6 +34,7 @@ from cxr.records.kept import (
 
 CASE_DELETED, CASES_EXPIRED = actors.DELETE_CASE, actors.EXPIRE
 MAX_REASON_CHARACTERS = 2_000
+SETTING = "CXR_KEEP_DAYS"  # who deletes what is past its time, for the trails
 _AT_ONCE = 200  # cases that are deleted in one transaction
 
 logger = logging.getLogger(__name__)
@@ -230,6 +231,28 @@ def expire(records_dir: Path, days: int, *, actor: str) -> int:
     if days < 1:
         raise ValueError(f"expected at least 1 day, received {days=}")
     actors.require(records_dir, actor, actors.EXPIRE)
+    return _expire(records_dir, days, actor)
+
+
+def expire_by_setting(records_dir: Path, days: int) -> int:
+    """Deletes the cases that are past the time that the site has set; asks nobody.
+
+    Whoever runs the app has said how long cases are kept, and is no person of a role.
+
+    Args:
+        records_dir: of the history.
+        days: of the setting, at least 1.
+
+    Returns:
+        How many were deleted.
+
+    Raises:
+        CxrError: the history or the audit trail can't be written.
+    """
+    return _expire(records_dir, days, SETTING)
+
+
+def _expire(records_dir: Path, days: int, actor: str) -> int:
     before = datetime.now(UTC) - timedelta(days=days)
     limit = before.isoformat(timespec="milliseconds")
     with events.reading(records_dir) as database:

@@ -28,6 +28,7 @@ from kept_readings import (
 from cxr.config import ROOT
 from cxr.errors import CxrError
 from cxr.records import (
+    actors,
     audit,
     chain,
     database,
@@ -312,6 +313,20 @@ class TestDelete:
         [entry] = audit.entries(records, actions=[history.CASES_EXPIRED])
         assert (entry.details["cases"], entry.details["days"]) == (2, 30)
         assert soundness.verify(records) == []
+
+    def test_the_setting_needs_no_role_and_a_person_does(self, records, monkeypatch):
+        actors.grant(records, "lead@x.org", actors.LEAD, actor="lead@x.org")
+        actors.grant(records, "ann", actors.READER, actor="lead@x.org")
+        then = (datetime.now(UTC) - timedelta(days=3)).isoformat()
+        with monkeypatch.context() as patched:
+            patched.setattr(chain, "now", lambda: then)
+            history.keep(records, reading(), actor="ann")
+        with pytest.raises(CxrError) as refused:
+            history.expire(records, 1, actor="ann")
+        assert refused.value.code == "not-allowed"
+        assert history.expire_by_setting(records, 1) == 1
+        [entry] = audit.entries(records, actions=[history.CASES_EXPIRED])
+        assert entry.actor == history.SETTING
 
     def test_days_below_one_are_wrong_use(self, records):
         with pytest.raises(ValueError, match="at least 1 day"):

@@ -13,6 +13,7 @@ from streamlit import config as streamlit_config
 from tiny_model import register_tiny_model
 
 from cxr.config import ROOT
+from cxr.errors import CxrError
 from ui import server
 from ui.exposure import exposed
 
@@ -237,3 +238,27 @@ print(megabytes() - before)
         return float(done.stdout)
 
     assert growth("returned") < 20 < growth("kept")
+
+
+class TestTimeOfKeeping:
+    def test_what_is_past_its_time_is_deleted(self, tmp_path, monkeypatch):
+        asked = []
+        monkeypatch.setattr(
+            server.history, "expire_by_setting", lambda *given: asked.append(given)
+        )
+        server.expire_due()
+        assert not asked  # for ever, unless the site says otherwise
+        monkeypatch.setenv("CXR_KEEP_DAYS", "30")
+        server.expire_due()
+        assert asked == [(tmp_path / "records", 30)]
+
+    def test_a_history_that_cannot_be_written_stops_no_server(
+        self, monkeypatch, caplog
+    ):
+        def full(*_):
+            raise CxrError("The disk is full.", code="disk-full")
+
+        monkeypatch.setenv("CXR_KEEP_DAYS", "30")
+        monkeypatch.setattr(server.history, "expire_by_setting", full)
+        server.expire_due()
+        assert "disk-full" in caplog.text
