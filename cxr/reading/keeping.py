@@ -4,6 +4,8 @@ It owns the one way from a reading to a kept case, for page and command line. Fi
 read on where nothing can be kept.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -57,8 +59,6 @@ class Keeper:
             )
         except CxrError as error:
             self.trouble = error.message
-        except OSError as error:
-            self.trouble = f"The history can't be written: {error.strerror or error}."
         else:
             self.trouble = ""
             return case_id
@@ -96,22 +96,16 @@ def keep(
     picture = None
     if with_film and case.reading.picture.size:
         picture = display.png(case.reading.picture)
-    case_id = history.keep(
-        records_dir,
-        reading_of(case, model, worklist=worklist, site=site),
-        actor=actor,
-        picture=picture,
-    )
-    if (case.context, case.stability, case.evidence) != (Context(), None, None):
-        add(
+    with _named_errors():
+        return history.keep(
             records_dir,
-            case_id,
+            reading_of(case, model, worklist=worklist, site=site),
             actor=actor,
-            context=None if case.context == Context() else case.context,
-            stability=case.stability,
-            evidence=case.evidence,
+            picture=picture,
+            context=None if case.context == Context() else asdict(case.context),
+            stability=None if case.stability is None else asdict(case.stability),
+            evidence=None if case.evidence is None else asdict(case.evidence),
         )
-    return case_id
 
 
 def add(
@@ -136,14 +130,15 @@ def add(
     Raises:
         CxrError: nothing was added; its message says why.
     """
-    return history.add(
-        records_dir,
-        case_id,
-        actor=actor,
-        context=None if context is None else asdict(context),
-        stability=None if stability is None else asdict(stability),
-        evidence=None if evidence is None else asdict(evidence),
-    )
+    with _named_errors():
+        return history.add(
+            records_dir,
+            case_id,
+            actor=actor,
+            context=None if context is None else asdict(context),
+            stability=None if stability is None else asdict(stability),
+            evidence=None if evidence is None else asdict(evidence),
+        )
 
 
 def review(
@@ -166,16 +161,17 @@ def review(
     Raises:
         CxrError: nothing was added; its message says why.
     """
-    return history.review(
-        records_dir,
-        case_id,
-        WITHDRAWN if said is None else said.opinion,
-        actor=actor,
-        reason="" if said is None else said.reason,
-        pneumonia=None if said is None else said.pneumonia,
-        answer=answer,
-        blind=said is not None and said.blind,
-    )
+    with _named_errors():
+        return history.review(
+            records_dir,
+            case_id,
+            WITHDRAWN if said is None else said.opinion,
+            actor=actor,
+            reason="" if said is None else said.reason,
+            pneumonia=None if said is None else said.pneumonia,
+            answer=answer,
+            blind=said is not None and said.blind,
+        )
 
 
 def known_as(records_dir: Path, sha256: str) -> str:
@@ -188,7 +184,19 @@ def known_as(records_dir: Path, sha256: str) -> str:
     Raises:
         CxrError: the site's secret can't be read.
     """
-    return keys.keyed(keys.secret(records_dir, first=False), sha256)
+    with _named_errors():
+        return keys.keyed(keys.secret(records_dir, first=False), sha256)
+
+
+@contextmanager
+def _named_errors() -> Iterator[None]:
+    """Turns what the disk raises besides into an error of ours: films are read on."""
+    try:
+        yield
+    except OSError as error:
+        raise CxrError(
+            f"The history can't be written: {error.strerror or error}.", code="records"
+        ) from error
 
 
 def reading_of(

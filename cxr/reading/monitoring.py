@@ -28,7 +28,7 @@ from cxr.models import lungs, registry
 from cxr.models.cards import Card
 from cxr.models.home import HeldOut
 from cxr.models.scores import SCORES
-from cxr.reading.cases import ABOVE, AGREE, BELOW, DISAGREE, REFUSED
+from cxr.reading.cases import ABOVE, BELOW, REFUSED
 from cxr.records import search
 from cxr.records.search import Query, Series
 
@@ -242,14 +242,17 @@ def stream(series: Series, card: Card, threshold: float) -> Stream:
 def reviews(series: Series) -> Reviews:
     """Returns the answers and reviews of kept readings."""
     answers, opinions = np.array(series.answer), np.array(series.opinion)
+    above, below = answers == ABOVE, answers == BELOW
+    seen = _numbers(series.pneumonia)
     return Reviews(
-        above=answers == ABOVE,
-        below=answers == BELOW,
+        above=above,
+        below=below,
         refused=answers == REFUSED,
         reviewed=opinions != "",
-        agreed=opinions == AGREE,
-        disagreed=opinions == DISAGREE,
-        pneumonia=_numbers(series.pneumonia),
+        # An opinion may be on the answer at a threshold that was moved since.
+        agreed=(above & (seen == 1)) | (below & (seen == 0)),
+        disagreed=(above & (seen == 0)) | (below & (seen == 1)),
+        pneumonia=seen,
         patients=_patients(series),
     )
 

@@ -46,6 +46,9 @@ def keep(
     *,
     actor: str,
     picture: bytes | None = None,
+    context: Mapping[str, float | None] | None = None,
+    stability: Mapping[str, Any] | None = None,
+    evidence: Mapping[str, Any] | None = None,
 ) -> str:
     """Keeps a reading or a refusal as a new case, and returns the case's id.
 
@@ -57,12 +60,16 @@ def keep(
             under the site's secret are kept.
         actor: who had the film read.
         picture: of the film, a grey PNG file without metadata; None to keep none.
+        context: what is known already, as in `add`.
+        stability: likewise.
+        evidence: likewise.
 
     Raises:
         CxrError: code `not-allowed`, `records-read-only`, `records-folder`,
             `records-damaged`, `records-newer`, `records-busy`, `history-key` or
             `disk-full`. Nothing was kept.
     """
+    added = _additions(context, stability, evidence)
     actors.require(records_dir, actor, actors.READ)
     case_id = secrets.token_hex(8)
     try:
@@ -70,7 +77,12 @@ def keep(
             first = events.CHAIN.last(database)[0] == 0
             kept = _under_key(keys.secret(records_dir, first=first), reading)
             event = events.append(database, READING, case_id, actor, content_of(kept))
-            events.index(database, case_of([event]))
+            happened = [event]
+            if added:
+                happened.append(
+                    events.append(database, ADDITION, case_id, actor, added)
+                )
+            events.index(database, case_of(happened))
             if picture is not None:
                 films.store(records_dir, case_id, picture)
     except BaseException:
@@ -156,14 +168,22 @@ def add(
             written.
         ValueError: the context is no such numbers.
     """
-    given: dict[str, Any] = {"stability": stability, "evidence": evidence}
-    if context is not None:
-        given["context"] = _numbers(context)
-    content = {k: dict(v) for k, v in given.items() if v is not None}
+    content = _additions(context, stability, evidence)
     actors.require(records_dir, actor, actors.READ)
     with events.writing(records_dir) as database:
         _found(database, case_id)
         return _added(database, ADDITION, case_id, actor, content)
+
+
+def _additions(
+    context: Mapping[str, float | None] | None,
+    stability: Mapping[str, Any] | None,
+    evidence: Mapping[str, Any] | None,
+) -> dict[str, Any]:
+    given: dict[str, Any] = {"stability": stability, "evidence": evidence}
+    if context is not None:
+        given["context"] = _numbers(context)
+    return {name: dict(value) for name, value in given.items() if value is not None}
 
 
 def unlist(records_dir: Path, case_ids: Sequence[str], *, actor: str) -> None:

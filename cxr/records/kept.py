@@ -119,7 +119,7 @@ class KeptCase:
             there is one, and after it was taken back.
         pneumonia: whether that reader sees pneumonia; None where it isn't said.
         answered: the answer that the newest review is on; empty before there is one.
-        blind: whether a reader said what is seen before the answer was shown.
+        blind: whether the newest review was given before the answer was shown.
         reason: in the words of that reader, or empty.
         reviewer: who that was, or empty.
         reviewed: when, UTC, ISO 8601, or empty.
@@ -220,7 +220,7 @@ def _with(case: KeptCase, event: Event, content: Mapping[str, Any]) -> KeptCase:
             opinion=str(content.get("opinion", WITHDRAWN)),
             pneumonia=content.get("pneumonia"),
             answered=str(content.get("answer", "")),
-            blind=case.blind or bool(content.get("blind", False)),
+            blind=bool(content.get("blind", False)),
             reason=str(content.get("reason", "")),
             reviewer=event.actor,
             reviewed=event.time,

@@ -7,6 +7,7 @@ from classify_page import CLASSIFY, page, upload, words
 from synthetic_films import as_jpeg, as_png, chest_phantom
 from tiny_model import register_tiny_model
 
+from cxr.errors import CxrError
 from cxr.records import history, search
 from cxr.records.kept import KeptReading
 
@@ -128,11 +129,15 @@ class TestTheListIsFoundAgain:
         assert foreign not in words(again) and not again.image
 
     def test_at_the_threshold_that_it_was_read_at(self):
-        at = upload(page(CLASSIFY), a_png=BRIGHT)
-        at.slider(key="threshold_tiny-1").set_value(0.2).run()
-        at = upload(at, b_png=DARK)
+        at = page(CLASSIFY)
+        at.session_state["threshold_tiny-1"] = 0.2
+        at = upload(at, a_png=BRIGHT)
         again = new_session(at)
         assert again.slider(key="threshold_tiny-1").value == 0.2
+        at.slider(key="threshold_tiny-1").set_value(0.3).run()
+        again = new_session(upload(at, b_png=DARK))
+        assert again.slider(key="threshold_tiny-1").value == 0.4
+        assert "at more than one threshold" in words(again)
 
 
 class TestOwnReadFirst:
@@ -149,6 +154,72 @@ class TestOwnReadFirst:
         assert "Probability of pneumonia" in words(at)
         said = [case for case in search.cases(records_dir) if case.opinion]
         assert len(said) == 1 and said[0].blind and said[0].pneumonia is True
+
+    def test_is_asked_once_and_what_comes_after_was_not_said_before(
+        self, records_dir, monkeypatch
+    ):
+        monkeypatch.setenv("CXR_READ_FIRST", "yes")
+        at = upload(page(CLASSIFY), a_png=BRIGHT)
+        at.button(key="own_read_Unsure").click().run()
+        at.button(key="review_unsure").click().run()  # taken back
+        assert "What do you see?" not in words(at)
+        at.button(key="review_agree").click().run()
+        (case,) = search.cases(records_dir)
+        assert case.opinion == "agree" and not case.blind
+        assert "What do you see?" not in words(new_session(at))
+
+    def test_hides_the_answer_in_the_history_too(self, monkeypatch):
+        monkeypatch.setenv("CXR_READ_FIRST", "yes")
+        at = upload(page(CLASSIFY), a_png=BRIGHT)
+        link = at.query_params["list"]
+        assert link
+        shown = page(HISTORY)
+        row = shown.dataframe[0].value.iloc[0]
+        assert (row["Answer"], row["Probability"]) == ("Not read yet", "–")
+        shown.query_params["case"] = row["Case"]
+        shown.run()
+        assert "Probability of pneumonia" not in words(shown)
+
+
+class TestTrials:
+    def test_of_one_film_are_not_those_of_another(self, records_dir, monkeypatch):
+        monkeypatch.setenv("CXR_KEEP_FILMS", "yes")
+        at = upload(page(CLASSIFY), a_png=BRIGHT, b_png=DARK)
+        again = new_session(at)
+        chosen = again.session_state["films"].chosen
+        if again.session_state["films"].films[chosen].changed is None:
+            again.button(key="ask_stability").click().run()
+        films = again.session_state["films"].films
+        held = [key for key, film in films.items() if film.changed is not None]
+        kept_too = {c.case_id for c in search.cases(records_dir) if c.stability}
+        assert chosen in held and set(held) == kept_too
+
+    def test_what_could_not_be_kept_is_counted(self, records_dir, monkeypatch):
+        at = upload(page(CLASSIFY), a_png=BRIGHT)
+
+        def full(*_, **__):
+            raise CxrError("The disk is full.", code="disk-full")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(history, "review", full)
+            at.button(key="review_agree").click().run()
+        assert "Nothing is being kept" in words(at)
+        at.button(key="review_disagree").click().run()
+        assert "Nothing is being kept" not in words(at)
+        assert "Of this list 1 readings or reviews are not kept" in words(at)
+
+
+class TestAtWork:
+    def test_worth_is_of_all_films_of_the_model_whatever_is_filtered(self, records_dir):
+        for answer in ("above threshold", "below threshold"):
+            case_id = kept(records_dir, answer=answer)
+            history.review(records_dir, case_id, "agree", actor="B")
+        at = page(HISTORY)
+        at.multiselect(key="history_answers").set_value(["Above threshold"]).run()
+        at.session_state["history_view"] = "Against reviews"
+        at.run()
+        assert not at.exception
+        assert "1 of 1 above threshold, 1 of 1 below threshold" in words(at)
 
 
 class TestHistory:

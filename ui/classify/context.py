@@ -45,8 +45,7 @@ def show_context(listed: FilmList, model: Model) -> None:
 
 def _keep(listed: FilmList, context: Context, model: Model) -> None:
     listed.set_context(context)
-    film = listed.films[listed.chosen]
-    keep_additions(listed, film, model, context=context)
+    keep_additions(listed, listed.chosen, model, context=context)
 
 
 def _ask_before(listed: FilmList, model: Model) -> None:

@@ -45,6 +45,8 @@ class ListedFilm:
         case_id: of the film's case in the history; empty if it was not kept.
         found_again: keyed hash of the film, if its reading comes from the history;
             empty for one that was read in this session.
+        answer_seen: whether its reader has answered once, and has seen the model's
+            answer since.
     """
 
     name: str
@@ -59,6 +61,7 @@ class ListedFilm:
     sample: bool = False
     case_id: str = ""
     found_again: str = ""
+    answer_seen: bool = False
 
     @property
     def refused(self) -> bool:
@@ -89,6 +92,7 @@ class FilmList:
         kept_bytes: what the pictures of all films take.
         worklist: random id of the list, by which the history finds it again.
         trouble: why the history keeps nothing, a sentence; empty while it does.
+        missed: how many readings and reviews it did not keep.
     """
 
     model: tuple[str, str]
@@ -101,6 +105,7 @@ class FilmList:
     kept_bytes: int = 0
     worklist: str = field(default_factory=lambda: secrets.token_hex(16))
     trouble: str = ""
+    missed: int = 0
 
     @property
     def full(self) -> bool:
@@ -127,8 +132,15 @@ class FilmList:
         """
         old, order = self.films[old_key], list(self.films)
         self.kept_bytes -= len(self.films.pop(old_key).packed)
-        review, context, case_id = old.review, old.context, old.case_id
-        known = replace(film, review=review, context=context, case_id=case_id)
+        known = replace(
+            film,
+            review=old.review,
+            context=old.context,
+            case_id=old.case_id,
+            changed=old.changed,
+            evidence=old.evidence,
+            answer_seen=old.answer_seen,
+        )
         self.add(key, known)
         names = (key if name == old_key else name for name in order)
         self.films = {name: self.films[name] for name in names}
@@ -138,20 +150,27 @@ class FilmList:
     def set_review(self, review: Review | None) -> None:
         """Keeps the reader's answer to the chosen film; None takes it back."""
         film = self.films[self.chosen]
-        self.films[self.chosen] = replace(film, review=review)
+        self.films[self.chosen] = replace(film, review=review, answer_seen=True)
 
     def set_context(self, context: Context) -> None:
         """Keeps what is known of the patient of the chosen film."""
         film = self.films[self.chosen]
         self.films[self.chosen] = replace(film, context=context)
 
-    def set_changed(self, sha256: str, found: dict[str, float]) -> None:
+    def set_changed(self, key: str, found: dict[str, float]) -> None:
         """Keeps what small changes of a film gave, with each of its copies."""
-        self._keep(sha256, changed=found)
+        self._keep(key, changed=found)
 
-    def set_evidence(self, sha256: str, found: Evidence) -> None:
+    def set_evidence(self, key: str, found: Evidence) -> None:
         """Keeps where the evidence of a film lies, with each of its copies."""
-        self._keep(sha256, evidence=found)
+        self._keep(key, evidence=found)
+
+    def copies(self, key: str) -> list[str]:
+        """Returns the rows of a film and of its copies: files of the same bytes."""
+        sha256 = self.films[key].sha256
+        if not sha256:
+            return [key]  # Of a film that was found again nobody knows the bytes.
+        return [k for k, film in self.films.items() if film.sha256 == sha256]
 
     def remove(self, key: str) -> None:
         """Takes one film off the list; the list of the last one is empty again."""
@@ -166,11 +185,11 @@ class FilmList:
         self.open, self.notice = False, ""
         self.left_out.clear()
         self.worklist = secrets.token_hex(16)
+        self.missed = 0
 
-    def _keep(self, sha256: str, **found: Any) -> None:
-        for key, film in self.films.items():
-            if film.sha256 == sha256:
-                self.films[key] = replace(film, **found)
+    def _keep(self, key: str, **found: Any) -> None:
+        for copy in self.copies(key):
+            self.films[copy] = replace(self.films[copy], **found)
 
 
 def session_films(model: Model) -> FilmList:

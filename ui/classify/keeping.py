@@ -5,7 +5,9 @@ films are read on then.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import TypeVar
 
 import numpy as np
@@ -14,6 +16,7 @@ import streamlit as st
 from cxr import documents
 from cxr.config import settings
 from cxr.errors import CxrError, ImageError
+from cxr.governance import stored_points
 from cxr.models.inference import Model, Prediction
 from cxr.reading import keeping
 from cxr.reading.cases import Context, Review
@@ -37,6 +40,10 @@ from ui.classify.terms import case_of, terms
 from ui.errors import logged
 from ui.people import actor
 
+SEVERAL_THRESHOLDS = (
+    " They had been read at more than one threshold: the answers here are at yours, "
+    "those that were given are in the History."
+)
 REFUSED = "No score was given to this film."
 _Kept = TypeVar("_Kept")
 
@@ -66,70 +73,64 @@ def listed_films(model: Model) -> FilmList:
     return listed
 
 
-def keep(listed: FilmList, key: str, model: Model) -> None:
-    """Keeps the reading of a film that was just listed."""
-    film = listed.films[key]
-    with_film = settings().keep_films
-    shown = film.unpacked() if with_film else film
-    case = case_of(shown, model, terms(model.card))
+def kept(listed: FilmList, film: ListedFilm, model: Model) -> ListedFilm:
+    """Keeps the reading of a film that is about to be listed; returns it with its case.
+
+    Args:
+        listed: the films of the session.
+        film: not listed yet, with its picture.
+        model: that read it.
+    """
+    where, at = settings(), terms(model.card)
+    _, site = stored_points.source(where.records_dir, model.card, at.threshold)
     case_id = _tried(
         listed,
-        lambda: keeping.keep(
-            case,
+        partial(
+            keeping.keep,
+            case_of(film, model, at),
             model,
-            settings().records_dir,
+            where.records_dir,
             actor=actor(),
             worklist=listed.worklist,
-            with_film=with_film,
+            site=site,
+            with_film=where.keep_films,
         ),
     )
-    if case_id:
-        listed.films[key] = replace(film, case_id=case_id)
+    return replace(film, case_id=case_id or "")
 
 
 def keep_review(listed: FilmList, review: Review | None, model: Model) -> None:
     """Keeps the reader's answer to the chosen film; None takes it back."""
-    listed.set_review(review)
     film = listed.films[listed.chosen]
+    answer, who = case_of(film, model, terms(model.card)).answer, actor()
     if film.case_id:
-        answer = case_of(film, model, terms(model.card)).answer
-        _tried(
-            listed,
-            lambda: keeping.review(
-                settings().records_dir,
-                film.case_id,
-                review,
-                actor=actor(),
-                answer=answer,
-            ),
-        )
+        where = settings().records_dir
+        act = partial(keeping.review, where, film.case_id, review, actor=who)
+        _tried(listed, partial(act, answer=answer))
+    listed.set_review(review)
 
 
 def keep_additions(
-    listed: FilmList, film: ListedFilm, model: Model, *, context: Context | None = None
+    listed: FilmList, key: str, model: Model, *, context: Context | None = None
 ) -> None:
     """Keeps what was asked of a film after its reading, or is known besides.
 
     Args:
         listed: the films of the session.
-        film: with what was added.
+        key: of the film; what was asked of it holds for its copies too.
         model: that read it.
         context: what is known of the patient, if that was added.
     """
-    if not film.case_id:
-        return
-    case = case_of(film, model, terms(model.card))
-    _tried(
-        listed,
-        lambda: keeping.add(
-            settings().records_dir,
-            film.case_id,
-            actor=actor(),
-            context=context,
-            stability=None if context else case.stability,
-            evidence=None if context else case.evidence,
-        ),
-    )
+    at, who, where = terms(model.card), actor(), settings().records_dir
+    for copy in [key] if context else listed.copies(key):
+        film = listed.films[copy]
+        case = case_of(film, model, at)
+        act = partial(keeping.add, where, film.case_id, actor=who, context=context)
+        if film.case_id and context:
+            _tried(listed, act)
+        elif film.case_id:
+            held = {"stability": case.stability, "evidence": case.evidence}
+            _tried(listed, partial(act, **held))
 
 
 def take_off(listed: FilmList, *keys_: str) -> None:
@@ -161,12 +162,16 @@ def row_of(listed: FilmList, sha256: str) -> str:
 
 
 def show_trouble(listed: FilmList) -> None:
-    """Shows that nothing is being kept, and why."""
+    """Shows that nothing is being kept, and why, or how much of the list was not."""
+    words = []
     if listed.trouble:
-        st.warning(
-            f"**Nothing is being kept.** {wording.message(listed.trouble)}",
-            icon=":material/history_toggle_off:",
+        words.append(f"**Nothing is being kept.** {wording.message(listed.trouble)}")
+    if listed.missed:
+        words.append(
+            f"Of this list {listed.missed:,} readings or reviews are not kept."
         )
+    if words:
+        st.warning(" ".join(words), icon=":material/history_toggle_off:")
 
 
 def _find_again(listed: FilmList, model: Model) -> None:
@@ -187,10 +192,11 @@ def _find_again(listed: FilmList, model: Model) -> None:
         listed.worklist, listed.open = worklist, True
         for case in same:
             listed.add(case.case_id, _listed(case))
-        thresholds.set_threshold(
-            model.card, thresholds.CLASSIFY, same[-1].reading.threshold
-        )
-    listed.notice = _found_words(len(same), len(mine) - len(same))
+    listed.notice = _found_words(listed, len(mine) - len(same))
+    if len(read_at := {case.reading.threshold for case in same}) == 1:
+        thresholds.set_threshold(model.card, thresholds.CLASSIFY, *read_at)
+    elif same:
+        listed.notice += SEVERAL_THRESHOLDS
 
 
 def _tried(listed: FilmList, act: Callable[[], _Kept]) -> _Kept | None:
@@ -200,7 +206,7 @@ def _tried(listed: FilmList, act: Callable[[], _Kept]) -> _Kept | None:
     except CxrError as error:
         if error.message != listed.trouble:
             logged(error)
-        listed.trouble = error.message
+        listed.trouble, listed.missed = error.message, listed.missed + 1
         return None
     listed.trouble = ""
     return done
@@ -210,7 +216,7 @@ def _listed(case: KeptCase) -> ListedFilm:
     """Returns a kept case as it was listed, without what was not kept."""
     where = settings().records_dir
     picture = b""
-    if kept_films.is_kept(where, case.case_id):
+    with suppress(CxrError):  # It was not kept, or deleted meanwhile.
         picture = kept_films.read(where, case.case_id)
     review = None
     if case.opinion:
@@ -234,6 +240,7 @@ def _listed(case: KeptCase) -> ListedFilm:
         sample=case.reading.sample,
         case_id=case.case_id,
         found_again=case.reading.film,
+        answer_seen=bool(case.reviewed),
     )
 
 
@@ -263,18 +270,20 @@ def _reading(case: KeptCase) -> Reading:
     )
 
 
-def _found_words(found: int, of_another: int) -> str:
-    parts = []
-    if found:
-        films = "1 film was" if found == 1 else f"{found:,} films were"
-        lost = "Names of files are" if settings().keep_films else "Films and names are"
+def _found_words(listed: FilmList, of_another: int) -> str:
+    """Returns how many films were found again, and what is not there of them."""
+    films, parts = listed.films.values(), []
+    if films:
+        count = "1 film was" if len(films) == 1 else f"{len(films):,} films were"
+        there = all(film.packed for film in films if not film.refused)
+        gone = "Names of files are" if there else "Films and names are"
         parts.append(
-            f"{films} found again in the history, with answers and reviews. {lost} "
-            "not kept: upload a film again to see it and its heat map."
+            f"{count} found again in the history, with answers and reviews. {gone} not "
+            "kept: upload a film again for its heat map."
         )
     if of_another:
-        films = "1 film" if of_another == 1 else f"{of_another:,} films"
+        count = "1 film" if of_another == 1 else f"{of_another:,} films"
         parts.append(
-            f"{films} of this list had been read by another model: see the History."
+            f"{count} of this list had been read by another model: see the History."
         )
     return " ".join(parts)

@@ -26,7 +26,7 @@ CHOICES = (
 
 def is_hidden(film: ListedFilm) -> bool:
     """Returns whether the answer waits until the reader has said what is seen."""
-    return settings().read_first and film.review is None and not film.refused
+    return settings().read_first and not (film.answer_seen or film.refused)
 
 
 def ask_first(listed: FilmList, model: Model) -> None:

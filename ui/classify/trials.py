@@ -4,6 +4,8 @@ It owns when these trials are made and how they are said. The first is made unas
 where the score lies near another answer; both wait for a click otherwise.
 """
 
+from dataclasses import replace
+
 import streamlit as st
 
 from cxr.errors import ImageError
@@ -21,20 +23,20 @@ from ui.classify.terms import Terms, stability_of
 TRIED_AT_ONCE = 100
 
 
-def try_if_near(listed: FilmList, film: ListedFilm, model: Model, at: float) -> None:
-    """Tries the small changes of a film that lies near another answer, once.
+def tried_if_near(film: ListedFilm, model: Model, at: float) -> ListedFilm:
+    """Returns the film with its small changes tried, if it lies near another answer.
 
     Args:
-        listed: the films of the session.
-        film: one of them, with its picture.
+        film: with its picture; one that was tried comes back as it is.
         model: that read it.
         at: the reader's threshold, `[0, 1]`.
     """
     result = film.reading.result
     if isinstance(result, ImageError) or film.changed is not None:
-        return
+        return film
     if film.reading.picture.size and stability.near(result.probability, model, at):
-        _try_changes(listed, film, model)
+        return replace(film, changed=_changes(film, model))
+    return film
 
 
 def show_trials(listed: FilmList, film: ListedFilm, model: Model, at: Terms) -> None:
@@ -46,11 +48,11 @@ def show_trials(listed: FilmList, film: ListedFilm, model: Model, at: Terms) -> 
         model: that read it.
         at: the terms on which it is read.
     """
-    before = listed.films[listed.chosen]
-    try_if_near(listed, film, model, at.threshold)
+    tried = tried_if_near(film, model, at.threshold)
+    if tried.changed is not None and tried is not film:
+        listed.set_changed(listed.chosen, tried.changed)
+        keep_additions(listed, listed.chosen, model)
     kept = listed.films[listed.chosen]
-    if kept != before:
-        keep_additions(listed, kept, model)
     found = stability_of(kept, model, at.threshold)
     if found is not None:
         st.markdown(stability_words(found))
@@ -65,7 +67,7 @@ def show_trials(listed: FilmList, film: ListedFilm, model: Model, at: Terms) -> 
                 type="tertiary",
                 help="Nine small changes of the film (turned, cropped, brighter, "
                 "darker, blurred), scored anew.",
-                on_click=_try_and_keep,
+                on_click=_try_changes,
                 args=(listed, film, model),
             )
         if kept.evidence is None and _can_say_where(film, model):
@@ -119,16 +121,15 @@ def _can_say_where(film: ListedFilm, model: Model) -> bool:
     return film.reading.lungs is not None and (model.sha256 in zones.baselines().models)
 
 
+def _changes(film: ListedFilm, model: Model) -> dict[str, float]:
+    return stability.probabilities(film.reading.picture.astype("float32"), model)
+
+
 def _try_changes(listed: FilmList, film: ListedFilm, model: Model) -> None:
-    pixels = film.reading.picture.astype("float32")
-    listed.set_changed(film.sha256, stability.probabilities(pixels, model))
-
-
-def _try_and_keep(listed: FilmList, film: ListedFilm, model: Model) -> None:
-    _try_changes(listed, film, model)
-    keep_additions(listed, listed.films[listed.chosen], model)
+    listed.set_changed(listed.chosen, _changes(film, model))
+    keep_additions(listed, listed.chosen, model)
 
 
 def _ask_zone(listed: FilmList, film: ListedFilm, model: Model) -> None:
-    listed.set_evidence(film.sha256, zones.evidence(film.reading, model))
-    keep_additions(listed, listed.films[listed.chosen], model)
+    listed.set_evidence(listed.chosen, zones.evidence(film.reading, model))
+    keep_additions(listed, listed.chosen, model)

@@ -28,8 +28,8 @@ from ui.classify.films import (
     ListedFilm,
     remember,
 )
-from ui.classify.keeping import keep, row_of, where_films_go
-from ui.classify.trials import TRIED_AT_ONCE, try_if_near
+from ui.classify.keeping import kept, row_of, where_films_go
+from ui.classify.trials import TRIED_AT_ONCE, tried_if_near
 from ui.classify.worklist import ordered, row
 from ui.errors import logged
 from ui.loaders import decoder_pool, lung_network
@@ -237,10 +237,11 @@ def _list(listed: FilmList, key: str, film: ListedFilm, model: Model) -> None:
     if again := row_of(listed, film.sha256):
         listed.exchange(again, key, film)
         return
-    listed.add(key, film)
-    if len(listed.films) <= TRIED_AT_ONCE:
-        try_if_near(listed, film, model, thresholds.threshold(model.card))
-    keep(listed, key, model)
+    if len(listed.films) < TRIED_AT_ONCE:
+        film = tried_if_near(film, model, thresholds.threshold(model.card))
+    # First kept, then listed: a click in between ends this run, and what is listed is
+    # not read again.
+    listed.add(key, kept(listed, film, model))
 
 
 def _end_if_stopped(listed: FilmList, batch: int) -> None:

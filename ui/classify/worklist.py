@@ -114,7 +114,8 @@ def _show_worklist(listed: FilmList, keys: list[str], model: Model) -> None:
         _show_rows(listed, keys, model)
     with st.container(horizontal=True, gap="small"):
         if len(listed.films) > 1:
-            show_export(listed, keys, model)
+            seen = [key for key in keys if not is_hidden(listed.films[key])]
+            show_export(listed, seen, model)
         _show_removal(listed, keys)
 
 

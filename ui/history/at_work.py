@@ -21,9 +21,11 @@ from cxr.records import search
 from cxr.records.search import Query
 from cxr.reports import monitoring as report
 from ui.loaders import active_card
+from ui.people import actor
 from ui.signatures import Signature, model_signature
 from ui.wording import NOT_MEASURED, escaped
 
+FILTERS = "films of this model, by time and reader; other filters do not count here"
 MOST = 1e6  # places, as chance is said in sentences
 PERIODS = {"The last day": 1, "The last week": 7, "The last 30 days": 30}
 
@@ -35,7 +37,11 @@ def show_worth(query: Query) -> None:
         query: which films; samples never count.
     """
     card = _card(query)
-    live = monitoring.live(settings().records_dir, query)
+    model_id = card.model_id if card else query.model_id
+    # Films chosen by their answer or review would say what they were chosen by.
+    of_model = Query(since=query.since, reader=query.reader, model_id=model_id)
+    live = monitoring.live(settings().records_dir, of_model)
+    st.markdown(f"**{escaped(model_id)}** · {FILTERS}")
     if not live.reviewed:
         st.info(
             "No film is reviewed yet: agree or disagree on Classify or in a case, and "
@@ -68,6 +74,7 @@ def show_moved(query: Query) -> None:
             icon=":material/inventory_2:",
         )
         return
+    st.markdown(f"**{escaped(card.model_id)}** · {FILTERS}")
     watch = _watch(query, card)
     if not watch.times:
         st.info("This model has read no film yet.", icon=":material/inventory_2:")
@@ -88,6 +95,7 @@ def show_moved(query: Query) -> None:
 def show_report() -> None:
     """Shows the report on a period, as HTML and PDF."""
     st.markdown("##### Report")
+    who = actor()  # a download is made where nobody is logged in
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         words = st.selectbox("On", list(PERIODS), 1, key="history_report", width=190)
         for kind, mime, make in (
@@ -96,7 +104,7 @@ def show_report() -> None:
         ):
             st.download_button(
                 f"Report ({kind.upper()})",
-                partial(_made, make, PERIODS[words]),
+                partial(_made, make, PERIODS[words], who),
                 file_name=f"report.{kind}",
                 mime=mime,
                 key=f"history_report_{kind}",
@@ -109,7 +117,8 @@ def show_report() -> None:
     )
 
 
-def _made(make: Callable[..., str | bytes], days: int) -> str | bytes:
+def _made(make: Callable[..., str | bytes], days: int, who: str) -> str | bytes:
+    search.require_sight(settings().records_dir, actor=who)
     return make(_period(days), time=datetime.now(UTC))
 
 
@@ -122,7 +131,7 @@ def _row(found: Drift) -> dict[str, str]:
         "Films": f"{found.films:,}",
         "Moved": "yes" if found.moved else "no",
         "Median before, since": " → ".join(map(_median, levels)),
-        "By chance in 1 of": f"{min(max(found.e_value, 1), MOST):,.0f}",
+        "By chance in 1 of": _places(found.e_value),
         "Said from 1 of": f"{found.limit:,.0f}",
     }
 
@@ -148,12 +157,14 @@ def _watch(query: Query, card: Card) -> Watch:
     where = settings()
     query = Query(since=query.since, reader=query.reader, model_id=card.model_id)
     newest = search.cases(where.records_dir, query, limit=1)
-    stamp = newest[0].case_id if newest else ""
-    return _watched(query, stamp, _home(model_signature(card.model_id), card.model_id))
+    count = search.count(where.records_dir, query).cases
+    stamp = f"{newest[0].case_id} {count}" if newest else ""
+    files = model_signature(card.model_id)
+    return _watched(query, stamp, files, _home(files, card.model_id))
 
 
 @st.cache_resource(max_entries=8, show_spinner="Holding the films against each other")
-def _watched(query: Query, stamp: str, _known: Home) -> Watch:
+def _watched(query: Query, stamp: str, files: Signature, _known: Home) -> Watch:
     return monitoring.watch(settings().records_dir, query, _known)
 
 
@@ -163,6 +174,10 @@ def _home(files: Signature, model_id: str) -> Home:
     return monitoring.home(
         where.models_dir, registry.read_card(where.models_dir, model_id)
     )
+
+
+def _places(e_value: float) -> str:
+    return f"over {MOST:,.0f}" if e_value > MOST else f"{max(e_value, 1):,.0f}"
 
 
 def _median(value: float) -> str:

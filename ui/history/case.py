@@ -1,5 +1,8 @@
 """One case in full: what was read, by whom, with what, and all that happened since."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import streamlit as st
 
 from cxr.config import settings
@@ -18,7 +21,7 @@ from cxr.records.kept import (
 )
 from ui import wording
 from ui.errors import show_errors
-from ui.history.cases import CASE
+from ui.history.cases import CASE, is_hidden
 from ui.people import actor, allowed, say_who_can
 from ui.wording import VERDICTS, escaped
 
@@ -54,6 +57,12 @@ def show_case(case_id: str) -> None:
         if error.code != "no-case":
             raise
         st.info(wording.message(error.message), icon=":material/inventory_2:")
+        return
+    if is_hidden(case):
+        st.info(
+            "Say on Classify what you see in this film; then its answer is shown.",
+            icon=":material/visibility_off:",
+        )
         return
     grid = st.grid(2, min_column_width=380, gap="medium")
     with grid.cell():
@@ -154,13 +163,20 @@ def _show_review(case: KeptCase) -> None:
     if not allowed(actors.REVIEW):
         say_who_can(actors.REVIEW)
         return
-    with st.popover("Review", icon=":material/rate_review:"), st.form("review_case"):
+    with (
+        st.popover("Review", icon=":material/rate_review:"),
+        st.form(f"review_{case.case_id}"),
+    ):
         opinion = st.segmented_control(
             "The answer", [AGREE, DISAGREE, UNSURE], default=case.opinion or None
         )
         seen_now = st.segmented_control("The film shows", list(SEEN))
-        reason_now = st.text_input("Reason", max_chars=LONGEST_REASON)
-        if st.form_submit_button("Keep this review") and opinion:
+        reason_now = st.text_input("Reason", case.reason, max_chars=LONGEST_REASON)
+        if not st.form_submit_button("Keep this review"):
+            return
+        if not opinion:
+            st.warning("Choose agree, disagree or unsure.")
+        else:
             with show_errors("Nothing was changed."):
                 history.review(
                     settings().records_dir,
@@ -193,15 +209,26 @@ def _show_events(events: list[Event]) -> None:
 def _said(event: Event) -> str:
     content = event.content or {}
     if event.kind == REVIEW:
-        return " ".join(filter(None, (content.get("opinion"), content.get("reason"))))
+        return _review_words(content)
     if event.kind == ADDITION:
-        return ", ".join(content)
+        return "taken off the list" if "listed" in content else ", ".join(content)
     return str(content.get("answer", content.get("reason", "")))
+
+
+def _review_words(content: Mapping[str, Any]) -> str:
+    if not content.get("opinion"):
+        return "took the review back"
+    words = {True: "pneumonia", False: "no pneumonia", None: ""}
+    seen = words[content.get("pneumonia")]
+    before = "before the answer was shown" if content.get("blind") else ""
+    parts = (content["opinion"], seen, before, content.get("reason"))
+    return ", ".join(part for part in parts if part)
 
 
 @st.dialog("Delete this case?", icon=":material/delete:")
 def _delete(case: KeptCase) -> None:
     st.markdown(
+        f"Case **{case.case_id}**, read {case.time[:16].replace('T', ' ')} UTC. "
         "What was kept of it is erased, its film too. That it was deleted, by whom, "
         "when and why stays."
     )

@@ -7,9 +7,11 @@ from cxr.records import search
 from cxr.records.kept import KeptCase
 from cxr.records.search import Query
 from ui import wording
+from ui.people import actor
 
 ROWS = 50
 CASE = "case"  # in the address of the page: the random id of a case
+DRAWN = "history_drawn"  # the cases of the list that is on the page
 PAGES = "history_pages"  # places where pages of the list begin
 Begins = list[search.Cursor | None]
 MARKS = {"agree": "✓ agree", "disagree": "✕ disagree", "unsure": "? unsure"}
@@ -42,6 +44,10 @@ def choose_case(query: Query) -> None:
         settings().records_dir, query, limit=ROWS + 1, before=begins[-1]
     )
     shown = found[:ROWS]
+    ids = [case.case_id for case in shown]
+    # A row is chosen in the list that was drawn; another case may be its first by now.
+    drawn = st.session_state.get(DRAWN, ids)
+    st.session_state[DRAWN] = ids
     picked = st.dataframe(
         [row(case) for case in shown],
         hide_index=True,
@@ -53,21 +59,22 @@ def choose_case(query: Query) -> None:
     )
     _show_steps(begins, found)
     rows = picked["selection"]["rows"]
-    if rows and rows[0] < len(shown):
-        st.query_params[CASE] = shown[rows[0]].case_id
+    if rows and rows[0] < len(drawn):
+        st.query_params[CASE] = drawn[rows[0]]
         st.rerun()
 
 
 def row(case: KeptCase) -> dict[str, str]:
     """Returns a case as a row of the list."""
     kept = case.reading
+    hidden = is_hidden(case)
     score = wording.NOT_MEASURED
-    if kept.probability is not None:
+    if kept.probability is not None and not hidden:
         score = wording.probability(kept.probability, kept.threshold)
     return {
         "Read (UTC)": case.time[:16].replace("T", " "),
         "Case": case.case_id,
-        "Answer": wording.sentence(kept.answer.capitalize()).rstrip("."),
+        "Answer": "Not read yet" if hidden else kept.answer.capitalize(),
         "Probability": score,
         "Threshold": f"{wording.threshold(kept.threshold)} ({kept.threshold_source})",
         "Review": MARKS.get(case.opinion, ""),
@@ -75,6 +82,13 @@ def row(case: KeptCase) -> dict[str, str]:
         "Reader": case.reader,
         "Model": kept.model_id,
     }
+
+
+def is_hidden(case: KeptCase) -> bool:
+    """Returns whether its reader has to say first what is seen (`CXR_READ_FIRST`)."""
+    scored = case.reading.probability is not None
+    waits = scored and not case.reviewed and case.reader == actor()
+    return settings().read_first and waits
 
 
 def _begins(query: Query) -> Begins:

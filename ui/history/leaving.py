@@ -39,12 +39,14 @@ def _show_files(query: Query) -> None:
         "What the filters above let through. No name is in it: film and patient are "
         "hashes under this site's secret. Each export is in the audit trail."
     )
+    # A download is made outside the page's run, where nobody is logged in.
+    who = actor()
     files = [*FILES, MANIFEST] if settings().keep_films else FILES
     with st.container(horizontal=True, gap="small"):
         for label, kind, name, mime in files:
             st.download_button(
                 label,
-                partial(_content, query, kind),
+                partial(_content, query, kind, who),
                 file_name=name,
                 mime=mime,
                 key=f"history_export_{kind}",
@@ -58,9 +60,9 @@ def _show_files(query: Query) -> None:
         )
 
 
-def _content(query: Query, kind: str) -> bytes:
+def _content(query: Query, kind: str, who: str) -> bytes:
     target = io.BytesIO()
-    table.export(settings().records_dir, query, target, actor=actor(), kind=kind)
+    table.export(settings().records_dir, query, target, actor=who, kind=kind)
     return target.getvalue()
 
 
@@ -75,7 +77,8 @@ def _show_time_of_keeping() -> None:
         say_who_can(actors.EXPIRE)
     elif st.button("Delete older ones", key="history_expire", icon=":material/delete:"):
         count = history.expire(settings().records_dir, days, actor=actor())
-        st.success(f"{count:,} cases were deleted.", icon=":material/delete:")
+        deleted = "1 case was" if count == 1 else f"{count:,} cases were"
+        st.success(f"{deleted} deleted.", icon=":material/delete:")
 
 
 def _show_soundness() -> None:
