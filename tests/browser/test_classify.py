@@ -225,7 +225,7 @@ def test_field_case_12_a_server_that_starts_again_says_what_is_lost(
     probability(page, "one.jpg")
     assert "films=1" in page.url
     page.reload()
-    page.get_by_text("are gone").wait_for(timeout=PATIENCE)
+    page.get_by_text("1 film was found again").wait_for(timeout=PATIENCE)
     picture(page, "lost")
 
 

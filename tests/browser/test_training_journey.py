@@ -102,7 +102,7 @@ def test_a_model_is_made_from_the_browser(browser, serve, folders):
     assert (folders / "models" / model_id).is_dir()
 
 
-def test_two_tabs_press_start_at_once(browser, serve, folders):
+def test_case_d4_two_tabs_press_start_at_once(browser, serve, folders):
     address, _ = serve(folders / "models")
     tabs = [browser.new_page() for _ in range(2)]
     for page in tabs:

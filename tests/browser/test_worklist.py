@@ -237,7 +237,7 @@ def test_a_reload_asks_while_there_are_films(browser, address):
     settled(page)
     page.get_by_test_id("stMain").click()
     page.reload()
-    page.get_by_text("are gone").wait_for(timeout=PATIENCE)
+    page.get_by_text("1 film was found again").wait_for(timeout=PATIENCE)
     assert asked == ["beforeunload"]
 
 

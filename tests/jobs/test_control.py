@@ -351,7 +351,9 @@ def test_an_unknown_command_fails_with_words(queue):
     assert job.reason == "The command can't be started: No such file or directory."
 
 
-def test_less_than_the_reserve_is_refused_and_free_space_told(queue, monkeypatch):
+def test_case_f2_less_than_the_reserve_is_refused_and_free_space_told(
+    queue, monkeypatch
+):
     folder = folder_in(queue, "a")
     monkeypatch.setenv("CXR_DISK_RESERVE_GB", "100000")
     with pytest.raises(JobError, match="reserve") as caught:

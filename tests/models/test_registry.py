@@ -405,7 +405,7 @@ class TestSweep:
         for inside in (*path.rglob("*"), path):
             os.utime(inside, (0, 0))
 
-    def test_what_a_killed_publication_left_is_removed(self, models_dir, card):
+    def test_case_f5_what_a_killed_publication_left_is_removed(self, models_dir, card):
         draft = models_dir / f"{disk.DRAFT}1"
         draft.mkdir()
         (draft / cards.NETWORK).write_text("half")

@@ -1,5 +1,6 @@
 """The History page, and the list of Classify that the history finds again."""
 
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -86,6 +87,23 @@ class TestClassifyKeeps:
         assert case.answered == case.reading.answer
         at.button(key="review_disagree").click().run()
         assert search.cases(records_dir)[0].opinion == ""
+
+
+class TestManySessions:
+    def test_case_d1_each_sees_its_own_film_of_one_name(self, records_dir):
+        films = [
+            as_png(chest_phantom(160, 160, seed=seed) * (0.4 + seed / 100))
+            for seed in range(25)
+        ]
+        sessions = [upload(page(CLASSIFY), film_png=data) for data in films]
+        for at, data in zip(sessions, films, strict=True):
+            at.run()
+            (film,) = at.session_state["films"].films.values()
+            assert film.sha256 == hashlib.sha256(data).hexdigest()
+            (case,) = search.worklist(records_dir, at.query_params["list"])
+            assert film.case_id == case.case_id
+            assert film.reading.result.probability == case.reading.probability
+        assert search.count(records_dir).cases == len(films)
 
 
 class TestTheListIsFoundAgain:
