@@ -9,9 +9,16 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO, Any
 
 from cxr.errors import CxrError
 
+try:
+    import fcntl
+except ImportError:
+    fcntl = None  # type: ignore[assignment]
+
+CAN_LOCK = fcntl is not None
 FULL = "disk-full"
 DRAFT = ".draft-"  # begins the name of a folder that is still being written
 _FULL_ERRORS = (errno.ENOSPC, errno.EDQUOT)
@@ -40,6 +47,23 @@ def writing(folder: Path) -> Iterator[None]:
             "unchanged.",
             code=FULL,
         ) from error
+
+
+def lock(file: IO[Any]) -> bool:
+    """Locks an open file for this process alone; returns whether nobody else has.
+
+    The lock ends when the file is closed, or the process ends in whatever way.
+
+    Raises:
+        OSError: its file system has no locks.
+    """
+    if not CAN_LOCK:
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def free(folder: Path) -> int:

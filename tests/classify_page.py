@@ -42,5 +42,9 @@ def terms_of(model):
     threshold = model.card.threshold.value
     counted = meaning.answers(scores, model.card.uncertain_band, threshold)
     return Terms(
-        threshold=threshold, source="shipped", prevalence=None, answers=counted
+        threshold=threshold,
+        source="shipped",
+        site="",
+        prevalence=None,
+        answers=counted,
     )

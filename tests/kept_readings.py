@@ -5,6 +5,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from cxr.models.cards import Card
 from cxr.records.kept import KeptReading
 
 FILM, PATIENT = "f" * 64, "a" * 64
@@ -33,6 +34,19 @@ def reading(**changes: Any) -> KeptReading:
         "width": 192,
     }
     return KeptReading(**{**values, **changes})
+
+
+def of_model(card: Card, **changes: Any) -> KeptReading:
+    """A film above the threshold that a registered model read, with changes."""
+    return reading(
+        **{
+            "model_id": card.model_id,
+            "model_sha256": card.weights_sha256,
+            "threshold": card.threshold.value,
+            "logit": None,
+            **changes,
+        }
+    )
 
 
 def refusal(**changes: Any) -> KeptReading:

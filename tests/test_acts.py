@@ -47,6 +47,7 @@ KEPT = KeptReading(
 TASK = bulk.Task(
     input="nowhere", model_id="m-1", model_sha256="0", lungs_sha256="0", threshold=0.4
 )
+ASKED = validation.Asked(source=MISSING, model_id="m-1")
 NAN = {"sensitivity": math.nan, "specificity": math.nan}
 
 FUNCTIONS = [
@@ -89,15 +90,11 @@ FUNCTIONS = [
     (actors.VALIDATE, lambda m, r, a: validation.start(str(MISSING), "m-1", actor=a)),
     (
         actors.VALIDATE,
-        lambda m, r, a: validation.create(
-            r / "v", m, source=MISSING, model_id="m-1", records_dir=r, actor=a
-        ),
+        lambda m, r, a: validation.create(r / "v", m, ASKED, records_dir=r, actor=a),
     ),
     (
         actors.VALIDATE,
-        lambda m, r, a: validation.begin(
-            r / "v", m, source=MISSING, model_id="m-1", records_dir=r, actor=a
-        ),
+        lambda m, r, a: validation.begin(r / "v", m, ASKED, records_dir=r, actor=a),
     ),
     (actors.VALIDATE, lambda m, r, a: validation.resume(MISSING, actor=a)),
     (actors.VALIDATE, lambda m, r, a: validation.go_on(MISSING, r, actor=a)),

@@ -69,3 +69,12 @@ def test_age_of_what_is_not_there_is_infinite(tmp_path):
 )
 def test_size_in_words(size, words):
     assert disk.in_words(size) == words
+
+
+def test_one_of_two_holds_a_lock(tmp_path):
+    path = tmp_path / "lock"
+    with path.open("a") as first, path.open("a") as second:
+        assert disk.lock(first)
+        assert not disk.lock(second)
+    with path.open("a") as again:
+        assert disk.lock(again)

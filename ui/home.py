@@ -9,8 +9,9 @@ import streamlit as st
 from cxr.evaluation.summary import Evaluation
 from cxr.models.cards import Card
 from cxr.reading import meaning
-from cxr.reading.cases import ABOVE, BELOW, NO_ANSWER
+from cxr.reading.cases import NO_ANSWER
 from cxr.records.actors import READ
+from cxr.records.kept import ABOVE, BELOW
 from ui import samples
 from ui.loaders import scores_of_test_films
 from ui.people import allowed, say_who_can

@@ -115,9 +115,8 @@ def expire_due() -> None:
         return
     try:
         count = history.expire_by_setting(where.records_dir, where.keep_days)
-    except (CxrError, OSError) as error:
-        kind = getattr(error, "code", type(error).__name__)
-        logger.warning("What is past its time was not deleted: %s", kind)
+    except CxrError as error:
+        logger.warning("What is past its time was not deleted: %s", error.code)
         return
     if count:
         logger.info("%d cases were past their time and are deleted", count)

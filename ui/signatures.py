@@ -9,7 +9,7 @@ from cxr.errors import ModelError
 from cxr.models import registry
 from cxr.records import audit
 
-Signature = tuple[tuple[str, int, int, int], ...]
+Signature = tuple[tuple[str, int, int, int, *tuple[int, ...]], ...]
 
 
 def signature(*paths: Path) -> Signature:
@@ -40,8 +40,7 @@ def model_signature(model_id: str) -> Signature:
 
 def trail_signature() -> Signature:
     """Returns what changes when the audit trail grows or is changed."""
-    records_dir = settings().records_dir
-    return signature(records_dir / audit.DATABASE, records_dir / audit.HEAD)
+    return audit.signature(settings().records_dir)
 
 
 def _files(path: Path) -> list[Path]:

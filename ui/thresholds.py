@@ -34,14 +34,6 @@ def threshold(card: Card, page: str = CLASSIFY) -> float:
     return held if is_threshold(held) else min(max(held, LOWEST), HIGHEST)
 
 
-def source(card: Card, value: float) -> str:
-    """Returns whose threshold a value is: "shipped", "site" or "reader".
-
-    The site's are its stored operating points of this model.
-    """
-    return stored_points.source(settings().records_dir, card, value)[0]
-
-
 def set_threshold(card: Card, page: str, value: float) -> None:
     """Makes a value the session's threshold for a model, exactly as it is."""
     st.session_state[key_of(card, page)] = value

@@ -9,6 +9,7 @@ import click
 
 from cxr.commands import answers
 from cxr.commands.answers import DONE, DONE_WITH_REFUSALS, json_option, write
+from cxr.commands.ready import ready
 from cxr.config import settings
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ _RANGE = re.compile(r"(\d{1,2}(?:\.\d+)?)-(\d{1,2}(?:\.\d+)?)")
     metavar="LOW-HIGH",
     help="How many of 100 of these patients are ill, as a range: 5-20.",
 )
-@click.option("--model", metavar="ID", help="Instead of the active model.")
+@answers.model_option
 @click.option(
     "--sign",
     metavar="REASON",
@@ -41,8 +42,6 @@ def align(
     hundred, or where the films can't say it, nothing is proposed.
     """
     from cxr.datasets import search
-    from cxr.films.decoding import DecoderPool
-    from cxr.governance import trust
     from cxr.records import actors, audit
     from cxr.validation import alignment
 
@@ -51,19 +50,14 @@ def align(
     if sign is not None:
         # Said now and not after scoring.
         actors.require(where.records_dir, actor, actors.SIGN)
-    loaded = trust.load(
-        where.models_dir, where.records_dir, model, threads=where.threads
-    )
-    network = trust.load_lungs(
-        where.models_dir, where.records_dir, threads=where.threads
-    )
-    with DecoderPool(where.decoder_workers) as pool:
+    with ready(model) as reader:
+        loaded = reader.model
         found = alignment.align(
             where.models_dir,
             loaded,
-            pool,
+            reader.pool,
             search.films_in(films),
-            lungs=network,
+            lungs=reader.lungs,
             share=limits,
         )
     document = asdict(found)

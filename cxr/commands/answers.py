@@ -75,6 +75,24 @@ def background_option(command: _Command) -> _Command:
     )(command)
 
 
+def model_option(command: _Command) -> _Command:
+    """Adds `--model ID` to a command, None for the active one."""
+    return click.option("--model", metavar="ID", help="Instead of the active model.")(
+        command
+    )
+
+
+def threshold_option(command: _Command) -> _Command:
+    """Adds `--threshold T` to a command, None for the model's own."""
+    return click.option(
+        "--threshold",
+        type=click.FloatRange(0, 1, min_open=True, max_open=True),
+        callback=finite,
+        metavar="T",
+        help="Instead of the model's own; above 0 and below 1.",
+    )(command)
+
+
 def write_started(folder: Path, *, as_json: bool) -> None:
     """Writes where a job is that was started in the background."""
     write({"folder": str(folder)} if as_json else f"Started in {folder}.")

@@ -1,9 +1,9 @@
 """`python -m cxr classify`: films and folders of films, one answer each."""
 
-import hashlib
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import click
 
 from cxr.commands import answers
 from cxr.commands.answers import DONE, DONE_WITH_REFUSALS, json_option, note, write
+from cxr.commands.ready import Ready, ready
 from cxr.config import settings
 from cxr.errors import DatasetError, ImageError
 from cxr.names import printable
@@ -19,14 +20,8 @@ from cxr.records import audit
 
 @click.command()
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--model", metavar="ID", help="Instead of the active model.")
-@click.option(
-    "--threshold",
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
-    callback=answers.finite,
-    metavar="T",
-    help="Instead of the model's own; above 0 and below 1.",
-)
+@answers.model_option
+@answers.threshold_option
 @click.option(
     "--stability",
     "with_stability",
@@ -56,19 +51,9 @@ def classify(
     as_json: bool,
 ) -> int:
     """Score films and folders of films, one line each; the history keeps each."""
-    from cxr.films.decoding import DecoderPool
-    from cxr.governance import trust
-
-    where = settings()
     films = list(_films_at(paths))
-    with DecoderPool(where.decoder_workers) as pool:
-        pool.start()
-        loaded = trust.load(
-            where.models_dir, where.records_dir, model, threads=where.threads
-        )
-        network = trust.load_lungs(
-            where.models_dir, where.records_dir, threads=where.threads
-        )
+    with ready(model) as reader:
+        loaded = reader.model
         asked = _Asked(
             threshold=loaded.card.threshold.value if threshold is None else threshold,
             stability=with_stability,
@@ -76,7 +61,7 @@ def classify(
             kept=not no_history,
         )
         refused = 0
-        for path, case in _cases(films, loaded, network, pool, asked):
+        for path, case in _cases(films, reader, asked):
             line = _line(path, case, loaded, asked)
             refused += line["status"] == "refused"
             write(line if as_json else _in_words(line))
@@ -96,47 +81,35 @@ class _Asked:
 
 
 def _cases(
-    films: Sequence[Path], model: Any, lungs: Any, pool: Any, asked: _Asked
+    films: Sequence[Path], reader: Ready, asked: _Asked
 ) -> Iterator[tuple[Path, Any]]:
     """Yields each film with its case, which is kept by then."""
     from cxr.films import display
     from cxr.governance import stored_points
     from cxr.reading import keeping, scoring
 
-    where = settings()
-    keeper = keeping.Keeper(
-        records_dir=where.records_dir,
-        actor=audit.operating_system_user(),
-        with_film=where.keep_films,
-    )
+    where, model = settings(), reader.model
+    keeper, who = keeping.Keeper(), audit.operating_system_user()
     source, site = stored_points.source(where.records_dir, model.card, asked.threshold)
     hashes: deque[str] = deque()
     seen = asked.stability or asked.evidence or (asked.kept and where.keep_films)
     readings = scoring.read_for(
         where.records_dir,
         model,
-        pool,
-        _hashed(scoring.contents(films), hashes),
-        actor=keeper.actor,
-        lungs=lungs,
+        reader.pool,
+        scoring.hashed(scoring.contents(films), hashes),
+        actor=who,
+        lungs=reader.lungs,
         picture_edge=display.SCREEN_EDGE if seen else None,
     )
     for path, reading in zip(films, readings, strict=True):
         case = _case(hashes.popleft(), reading, model, asked, source)
         if asked.kept:
-            was_kept = not keeper.missed
-            keeper.keep(case, model, site=site)
-            if keeper.missed and was_kept:
-                note(f"Nothing is kept in the history. {keeper.trouble}")
+            keep = partial(keeping.keep, case, model, where.records_dir, actor=who)
+            keeper.tried(partial(keep, site=site, with_film=where.keep_films))
+            if keeper.trouble and keeper.missed == 1:
+                note(f"Nothing is kept in the history. {keeper.trouble.message}")
         yield path, case
-
-
-def _hashed(files: Iterable[Any], hashes: deque[str]) -> Iterator[Any]:
-    """Yields each file and notes its hash, which is empty for one not opened."""
-    for file in files:
-        opened = isinstance(file, bytes)
-        hashes.append(hashlib.sha256(file).hexdigest() if opened else "")
-        yield file
 
 
 def _case(sha256: str, reading: Any, model: Any, asked: _Asked, source: str) -> Any:

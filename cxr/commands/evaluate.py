@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
     help="A split of the folder (train, val, test), or held-out: the films of the "
     "patients on whom the model was tested and nothing was chosen.",
 )
-@click.option("--model", metavar="ID", help="Instead of the active model.")
+@answers.model_option
 @json_option
 def evaluate(data: Path, split: str | None, model: str | None, as_json: bool) -> int:
     """Measure a model on labelled films, at its own threshold."""
@@ -82,7 +82,7 @@ def evaluate(data: Path, split: str | None, model: str | None, as_json: bool) ->
     help="For scores and report; on the same one a stopped validation goes on.",
 )
 @click.option("--data", type=click.Path(path_type=Path), metavar="DIR")
-@click.option("--model", metavar="ID", help="Instead of the active model.")
+@answers.model_option
 @click.option(
     "--name",
     default="",
@@ -124,11 +124,9 @@ def validate(
         start.begin(
             folder,
             where.models_dir,
-            source=data,
-            model_id=model_id,
+            start.Asked(source=data, model_id=model_id, name=name),
             records_dir=where.records_dir,
             actor=operating_system_user(),
-            name=name,
         )
     elif not (folder / local.CONFIG).is_file():
         raise answers.wrong_use("Say which films to score: --data DIR.")

@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
     metavar="NAME",
     help="As for evaluate; held-out is the usual choice.",
 )
-@click.option("--model", metavar="ID", help="Instead of the active model.")
+@answers.model_option
 @click.option(
     "--suite",
     default="",

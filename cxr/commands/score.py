@@ -12,6 +12,7 @@ import click
 
 from cxr.commands import answers
 from cxr.commands.answers import DONE, DONE_WITH_REFUSALS, json_option, write
+from cxr.commands.ready import ready
 from cxr.config import settings
 from cxr.names import printable
 from cxr.records.audit import operating_system_user
@@ -36,14 +37,8 @@ logger = logging.getLogger(__name__)
     help="The table, .csv or .parquet. It names the films by their paths: keep it like "
     "a patient's record.",
 )
-@click.option("--model", metavar="ID", help="Instead of the active model.")
-@click.option(
-    "--threshold",
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
-    callback=answers.finite,
-    metavar="T",
-    help="Instead of the model's own; above 0 and below 1.",
-)
+@answers.model_option
+@answers.threshold_option
 @json_option
 def score(
     source: Path,
@@ -57,27 +52,19 @@ def score(
     Stopped in whatever way, the same command goes on where it was.
     """
     from cxr.datasets import search
-    from cxr.films.decoding import DecoderPool
-    from cxr.governance import trust
     from cxr.models import cards
     from cxr.reading import archive_tables, bulk
 
     archive_tables.require_format(output)
     where, root = settings(), search.allowed_folder(source)
     films = search.films_in(source)
-    with DecoderPool(where.decoder_workers) as pool:
-        pool.start()
-        loaded = trust.load(
-            where.models_dir, where.records_dir, model, threads=where.threads
-        )
-        network = trust.load_lungs(
-            where.models_dir, where.records_dir, threads=where.threads
-        )
+    with ready(model) as reader:
+        loaded = reader.model
         task = bulk.Task(
             input=str(root),
             model_id=loaded.card.model_id,
             model_sha256=loaded.sha256,
-            lungs_sha256=network.card.files[cards.NETWORK_WEIGHTS].sha256,
+            lungs_sha256=reader.lungs.card.files[cards.NETWORK_WEIGHTS].sha256,
             threshold=threshold or loaded.card.threshold.value,
         )
         found = bulk.score(
@@ -85,8 +72,8 @@ def score(
             output,
             films,
             loaded,
-            pool,
-            lungs=network,
+            reader.pool,
+            lungs=reader.lungs,
             records_dir=where.records_dir,
             actor=operating_system_user(),
             progress=_teller(),

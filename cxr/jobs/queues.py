@@ -32,11 +32,6 @@ from cxr.jobs.endings import (
 from cxr.jobs.heartbeat import STATUS
 from cxr.jobs.processes import Process
 
-try:
-    import fcntl
-except ImportError:
-    fcntl = None  # type: ignore[assignment]
-
 RECORD, LOCK = "job.json", ".lock"
 CONFIG = "config.json"  # what a job was asked for, there before it begins
 LOCK_SECONDS = 10.0
@@ -177,7 +172,7 @@ def locked(queue: Path, seconds: float = LOCK_SECONDS) -> Iterator[None]:
             `no-jobs-here`, this system has no such locks.
         OSError: the lock can't be created.
     """
-    if fcntl is None:
+    if not disk.CAN_LOCK:
         raise JobError(
             "Background jobs need Linux or macOS (or WSL). The command line works "
             "without them: python -m cxr train.",
@@ -186,16 +181,13 @@ def locked(queue: Path, seconds: float = LOCK_SECONDS) -> Iterator[None]:
     deadline = time.monotonic() + seconds
     with (queue / LOCK).open("a") as file:
         while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if disk.lock(file):
                 break
-            except BlockingIOError as error:
-                if time.monotonic() >= deadline:
-                    raise JobError(
-                        "Another program is changing the queue. Try again.",
-                        code="busy",
-                    ) from error
-                time.sleep(0.02)
+            if time.monotonic() >= deadline:
+                raise JobError(
+                    "Another program is changing the queue. Try again.", code="busy"
+                )
+            time.sleep(0.02)
         yield
 
 

@@ -4,19 +4,16 @@ It owns the columns and both file formats. `path` is the film's path below the a
 folder, so the table holds whatever file names say of patients.
 """
 
-import csv
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from cxr import disk
 from cxr.errors import CxrError
-from cxr.spreadsheets import as_cell
+from cxr.spreadsheets import ENCODING, write_csv, write_parquet
 
 CSV, PARQUET = ".csv", ".parquet"
-ROWS_AT_ONCE = 10_000
 SCORED, REFUSED = "scored", "refused"
 
 
@@ -58,6 +55,7 @@ class Row:
 
 COLUMNS = tuple(Row.__dataclass_fields__)
 _NUMBERS = ("probability", "threshold", "frontal", "unlike", "seconds")
+_KINDS = {name: float if name in _NUMBERS else str for name in COLUMNS}
 
 
 def require_format(path: Path) -> None:
@@ -83,35 +81,17 @@ def write(path: Path, rows: Iterable[Row]) -> None:
     Raises:
         OSError: it can't be written.
     """
-    writer = _write_csv if path.suffix.lower() == CSV else _write_parquet
+    values = map(asdict, rows)
     with disk.whole_file(path) as draft:
-        writer(draft, iter(rows))
+        if path.suffix.lower() == CSV:
+            with draft.open("w", encoding=ENCODING, newline="") as file:
+                write_csv(file, COLUMNS, values)
+        else:
+            with draft.open("wb") as binary:
+                write_parquet(binary, _KINDS, map(_as_text, values))
 
 
-def _write_csv(path: Path, rows: Iterator[Row]) -> None:
-    # With the mark by which spreadsheets know UTF-8.
-    with path.open("w", encoding="utf-8-sig", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\r\n")
-        writer.writeheader()
-        for row in rows:
-            writer.writerow({k: _cell(v) for k, v in asdict(row).items()})
-
-
-def _cell(value: Any) -> Any:
-    return as_cell(value) if isinstance(value, str) else value
-
-
-def _write_parquet(path: Path, rows: Iterator[Row]) -> None:
-    import pyarrow
-    from pyarrow import parquet
-
-    kinds = {
-        n: pyarrow.float64() if n in _NUMBERS else pyarrow.string() for n in COLUMNS
-    }
-    schema = pyarrow.schema(list(kinds.items()))
-    with parquet.ParquetWriter(path, schema) as writer:
-        while part := [asdict(row) for row in islice(rows, ROWS_AT_ONCE)]:
-            for row in part:
-                # A file name need be no text; Parquet holds text alone.
-                row["path"] = row["path"].encode("utf-8", "backslashreplace").decode()
-            writer.write_table(pyarrow.Table.from_pylist(part, schema=schema))
+def _as_text(values: dict[str, Any]) -> dict[str, Any]:
+    # A file name need be no text; Parquet holds text alone.
+    path = values["path"].encode("utf-8", "backslashreplace").decode()
+    return values | {"path": path}

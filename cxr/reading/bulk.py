@@ -6,7 +6,6 @@ so whoever ends the process, a film is done or it is not; a last line that was c
 counts for nothing. The table is made of the journal in one step at the end.
 """
 
-import hashlib
 import json
 import os
 import time
@@ -26,11 +25,6 @@ from cxr.reading import archive_tables, cases, scoring
 from cxr.reading.archive_tables import REFUSED, SCORED, Row
 from cxr.reading.scoring import Reading
 from cxr.records import actors, audit
-
-try:
-    import fcntl
-except ImportError:
-    fcntl = None  # type: ignore[assignment]
 
 SCORED_ARCHIVE = "score archive"  # the action in the audit trail
 JOURNAL = ".journal"  # follows the name of the table
@@ -178,16 +172,8 @@ def _scored(
     lungs: LungNetwork,
 ) -> Iterator[Row]:
     hashes: deque[str] = deque()
-
-    def contents() -> Iterator[bytes | ImageError]:
-        for content in scoring.contents(Path(task.input, name) for name in names):
-            if isinstance(content, ImageError):
-                hashes.append("")
-            else:
-                hashes.append(hashlib.sha256(content).hexdigest())
-            yield content
-
-    readings = scoring.score(model, pool, contents(), lungs=lungs)
+    contents = scoring.contents(Path(task.input, name) for name in names)
+    readings = scoring.score(model, pool, scoring.hashed(contents, hashes), lungs=lungs)
     for name, reading in zip(names, readings, strict=True):
         yield _row(task, name, hashes.popleft(), reading, model)
 
@@ -241,16 +227,12 @@ def _journal(output: Path, task: Task) -> Iterator[BinaryIO]:
 
 def _lock(journal: BinaryIO, output: Path) -> None:
     """Holds the journal until it is closed, or the process ends in whatever way."""
-    if fcntl is None:
-        return
-    try:
-        fcntl.flock(journal, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
+    if not disk.lock(journal):
         raise CxrError(
             f"{output.name} is being written by another process. Wait for it, or "
             "choose another file.",
             code="output-in-use",
-        ) from error
+        )
 
 
 def _drop_cut_line(journal: BinaryIO) -> None:

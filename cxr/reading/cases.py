@@ -12,12 +12,10 @@ from cxr.models.inference import NORMAL, PNEUMONIA, UNCERTAIN, Model
 from cxr.reading.scoring import Reading
 from cxr.reading.stability import Stability
 from cxr.reading.zones import Evidence
+from cxr.records.kept import ABOVE, BELOW
 
-ABOVE, BELOW = "above threshold", "below threshold"
 NO_ANSWER, REFUSED = "no answer", "refused"
 ANSWERS = {PNEUMONIA: ABOVE, NORMAL: BELOW, UNCERTAIN: NO_ANSWER}
-
-AGREE, DISAGREE, UNSURE = "agree", "disagree", "unsure"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -28,6 +28,7 @@ NAMES = {
     BRIGHTNESS: "Brightness of the films",
     CONTRAST: "Contrast of the films",
 }
+MOST_PLACES = 1e6  # more are no figure that says anything
 HELP = (
     "Every film is held against those before it, and against the model's own films. "
     "All of these tests together raise a false alarm in at most 1 of "
@@ -60,8 +61,17 @@ def chance(found: Drift | Place) -> str:
     """Returns how often chance alone would come to as much."""
     if found.e_value <= 1:
         return "Nothing speaks for a change."
-    places = f"{min(found.e_value, 1e6):,.0f}"
-    return f"Chance does this in at most 1 of {places} places where nothing changes."
+    return (
+        f"Chance does this in at most 1 of {places(found.e_value)} places where "
+        "nothing changes."
+    )
+
+
+def places(e_value: float) -> str:
+    """Returns in how many places chance does as much once, in words."""
+    if e_value > MOST_PLACES:
+        return f"over {MOST_PLACES:,.0f}"
+    return f"{max(e_value, 1):,.0f}"
 
 
 def place_sentence(found: Place, times: Sequence[str]) -> str:

@@ -4,10 +4,10 @@ It owns the one way from a reading to a kept case, for page and command line. Fi
 read on where nothing can be kept.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from cxr.errors import CxrError, ImageError
 from cxr.films import display
@@ -15,55 +15,33 @@ from cxr.models.inference import Model
 from cxr.reading.cases import Case, Context, Review
 from cxr.reading.stability import Stability
 from cxr.reading.zones import Evidence
-from cxr.records import history, keys
+from cxr.records import history
 from cxr.records.kept import WITHDRAWN, KeptCase, KeptReading
+
+_Done = TypeVar("_Done")
 
 
 @dataclass(kw_only=True)
 class Keeper:
-    """Keeps one case after the other; where it can't, films are read on.
+    """Does one act of the history after the other; where it can't, films are read on.
 
     Attributes:
-        records_dir: of the history.
-        actor: who has the films read.
-        worklist: random id of the list that they are read in, or empty.
-        with_film: keeps the films' pictures too.
-        missed: how many cases were not kept.
-        trouble: why the newest case was not kept, a sentence; empty if it was.
+        missed: how many acts were not done.
+        trouble: why the newest one was not done; None if it was.
     """
 
-    records_dir: Path
-    actor: str
-    worklist: str = ""
-    with_film: bool = False
     missed: int = 0
-    trouble: str = ""
+    trouble: CxrError | None = None
 
-    def keep(self, case: Case, model: Model, *, site: str = "") -> str:
-        """Keeps a case and returns its id; empty where it could not be kept.
-
-        Args:
-            case: as it was read.
-            model: that read it.
-            site: name of the site's operating point, where its threshold is that.
-        """
+    def tried(self, act: Callable[[], _Done]) -> _Done | None:
+        """Returns what an act gives; None where it could not be done."""
         try:
-            case_id = keep(
-                case,
-                model,
-                self.records_dir,
-                actor=self.actor,
-                worklist=self.worklist,
-                site=site,
-                with_film=self.with_film,
-            )
+            done = act()
         except CxrError as error:
-            self.trouble = error.message
-        else:
-            self.trouble = ""
-            return case_id
-        self.missed += 1
-        return ""
+            self.missed, self.trouble = self.missed + 1, error
+            return None
+        self.trouble = None
+        return done
 
 
 def keep(
@@ -96,16 +74,15 @@ def keep(
     picture = None
     if with_film and case.reading.picture.size:
         picture = display.png(case.reading.picture)
-    with _named_errors():
-        return history.keep(
-            records_dir,
-            reading_of(case, model, worklist=worklist, site=site),
-            actor=actor,
-            picture=picture,
-            context=None if case.context == Context() else asdict(case.context),
-            stability=None if case.stability is None else asdict(case.stability),
-            evidence=None if case.evidence is None else asdict(case.evidence),
-        )
+    return history.keep(
+        records_dir,
+        reading_of(case, model, worklist=worklist, site=site),
+        actor=actor,
+        picture=picture,
+        context=None if case.context == Context() else asdict(case.context),
+        stability=None if case.stability is None else asdict(case.stability),
+        evidence=None if case.evidence is None else asdict(case.evidence),
+    )
 
 
 def add(
@@ -130,15 +107,14 @@ def add(
     Raises:
         CxrError: nothing was added; its message says why.
     """
-    with _named_errors():
-        return history.add(
-            records_dir,
-            case_id,
-            actor=actor,
-            context=None if context is None else asdict(context),
-            stability=None if stability is None else asdict(stability),
-            evidence=None if evidence is None else asdict(evidence),
-        )
+    return history.add(
+        records_dir,
+        case_id,
+        actor=actor,
+        context=None if context is None else asdict(context),
+        stability=None if stability is None else asdict(stability),
+        evidence=None if evidence is None else asdict(evidence),
+    )
 
 
 def review(
@@ -161,42 +137,16 @@ def review(
     Raises:
         CxrError: nothing was added; its message says why.
     """
-    with _named_errors():
-        return history.review(
-            records_dir,
-            case_id,
-            WITHDRAWN if said is None else said.opinion,
-            actor=actor,
-            reason="" if said is None else said.reason,
-            pneumonia=None if said is None else said.pneumonia,
-            answer=answer,
-            blind=said is not None and said.blind,
-        )
-
-
-def known_as(records_dir: Path, sha256: str) -> str:
-    """Returns the hash by which a history that is there knows a film.
-
-    Args:
-        records_dir: of the history.
-        sha256: of the file's bytes.
-
-    Raises:
-        CxrError: the site's secret can't be read.
-    """
-    with _named_errors():
-        return keys.keyed(keys.secret(records_dir, first=False), sha256)
-
-
-@contextmanager
-def _named_errors() -> Iterator[None]:
-    """Turns what the disk raises besides into an error of ours: films are read on."""
-    try:
-        yield
-    except OSError as error:
-        raise CxrError(
-            f"The history can't be written: {error.strerror or error}.", code="records"
-        ) from error
+    return history.review(
+        records_dir,
+        case_id,
+        WITHDRAWN if said is None else said.opinion,
+        actor=actor,
+        reason="" if said is None else said.reason,
+        pneumonia=None if said is None else said.pneumonia,
+        answer=answer,
+        blind=said is not None and said.blind,
+    )
 
 
 def reading_of(

@@ -16,7 +16,8 @@ from cxr.evaluation.estimates import Estimate
 from cxr.evaluation.inputs import patient_codes, require_between
 from cxr.evaluation.scores import Scores
 from cxr.models.cards import UncertainBand
-from cxr.reading.cases import ABOVE, BELOW, NO_ANSWER
+from cxr.reading.cases import NO_ANSWER
+from cxr.records.kept import ABOVE, BELOW
 
 SCORED = (ABOVE, NO_ANSWER, BELOW)
 

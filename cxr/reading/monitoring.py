@@ -28,8 +28,9 @@ from cxr.models import lungs, registry
 from cxr.models.cards import Card
 from cxr.models.home import HeldOut
 from cxr.models.scores import SCORES
-from cxr.reading.cases import ABOVE, BELOW, REFUSED
+from cxr.reading.cases import REFUSED
 from cxr.records import search
+from cxr.records.kept import ABOVE, BELOW
 from cxr.records.search import Query, Series
 
 MEASURED = Path(__file__).with_suffix(".json")

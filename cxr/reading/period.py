@@ -5,7 +5,7 @@ are counts, rates and dates.
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,9 +15,10 @@ from cxr.evaluation.live import Live, live
 from cxr.evaluation.summary import Evaluation
 from cxr.models import registry
 from cxr.reading import monitoring
-from cxr.reading.cases import ABOVE, BELOW, NO_ANSWER, REFUSED
+from cxr.reading.cases import NO_ANSWER, REFUSED
 from cxr.reading.monitoring import Watch
 from cxr.records import audit, history, search
+from cxr.records.kept import ABOVE, BELOW
 from cxr.records.search import Query, Series
 
 ANSWERS = (ABOVE, BELOW, NO_ANSWER, REFUSED)
@@ -97,15 +98,13 @@ def period(
     query = Query(since=since, until=until, sample=False)
     series = search.series(records_dir, query)
     counts = search.count(records_dir, query)
-    days: dict[str, Counter[str]] = {}
-    for time, answer in zip(series.time, series.answer, strict=True):
-        days.setdefault(time[:10], Counter())[answer] += 1
+    days = search.by_day(records_dir, query)
     return Period(
         since=since,
         until=until,
-        films=len(series),
+        films=counts.cases,
         samples=search.count(records_dir, replace(query, sample=True)).cases,
-        answers=_answers(Counter(series.answer)),
+        answers=_answers(counts.answers),
         refusals=dict(Counter(code for code in series.code if code).most_common()),
         days={day: _answers(counted) for day, counted in days.items()},
         reviewed=counts.reviewed,
@@ -143,8 +142,8 @@ def _models(
         )
 
 
-def _answers(counted: Counter[str]) -> dict[str, int]:
-    return {answer: counted[answer] for answer in ANSWERS}
+def _answers(counted: Mapping[str, int]) -> dict[str, int]:
+    return {answer: counted.get(answer, 0) for answer in ANSWERS}
 
 
 def _deleted(records_dir: Path, since: datetime, until: datetime) -> int:

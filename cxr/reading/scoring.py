@@ -6,6 +6,7 @@ prediction or a named refusal; a broken film does not stop the others. The comma
 the pages and validations all read films here.
 """
 
+import hashlib
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -109,6 +110,21 @@ def contents(paths: Iterable[Path]) -> Iterator[bytes | ImageError]:
             yield content_of(path)
         except ImageError as error:
             yield error
+
+
+def hashed(
+    files: Iterable[bytes | ImageError], hashes: deque[str]
+) -> Iterator[bytes | ImageError]:
+    """Yields the files and notes the SHA-256 of each, empty for one not opened.
+
+    A reading has the hash of a film that could be decoded alone.
+    """
+    for file in files:
+        if isinstance(file, ImageError):
+            hashes.append("")
+        else:
+            hashes.append(hashlib.sha256(file).hexdigest())
+        yield file
 
 
 def read_for(

@@ -177,7 +177,10 @@ class Database:
                     "there. Set CXR_RECORDS_DIR to a folder.",
                     code="records-folder",
                 ) from error
-            raise
+            raise CxrError(
+                f"The {self.what} can't be used: {error.strerror or error}.",
+                code="records",
+            ) from error
 
     def damaged(self) -> CxrError:
         """Returns the error that says that a file is damaged."""

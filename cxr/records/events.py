@@ -192,17 +192,8 @@ def append(
         )
     salt = secrets.token_hex(16)
     values = (kind, case_id, clean(actor), content_hash(salt, text))
-    number, time, kind, case_id, actor, *_ = CHAIN.append(
-        database, *values, beside=(salt, text)
-    )
-    return Event(
-        id=number,
-        time=time,
-        kind=kind,
-        case_id=case_id,
-        actor=actor,
-        content=json.loads(text),
-    )
+    row = CHAIN.append(database, *values, beside=(salt, text))
+    return _event((*row[:5], text))
 
 
 def content_hash(salt: str, content: str) -> str:

@@ -121,8 +121,8 @@ def review(
 
     Raises:
         CxrError: that person may not (code `not-allowed`), there is no such case
-            (code `no-case`), opinion and `pneumonia`
-            contradict each other (code `review`), or the history can't be written.
+            (code `no-case`), opinion and `pneumonia` contradict each other (code
+            `review`), or the history can't be written.
         ValueError: there is no such opinion.
     """
     if opinion not in OPINIONS:
@@ -164,8 +164,7 @@ def add(
 
     Raises:
         CxrError: that person may not (code `not-allowed`), there is no such case
-            (code `no-case`), or the history can't be
-            written.
+            (code `no-case`), or the history can't be written.
         ValueError: the context is no such numbers.
     """
     content = _additions(context, stability, evidence)
@@ -219,8 +218,8 @@ def delete(records_dir: Path, case_id: str, *, actor: str, reason: str) -> None:
 
     Raises:
         CxrError: that person may not (code `not-allowed`), there is no such case
-            (code `no-case`) or no reason (code `reason`),
-            or the history or the audit trail can't be written.
+            (code `no-case`) or no reason (code `reason`), or the history or the audit
+            trail can't be written.
     """
     actors.require(records_dir, actor, actors.DELETE_CASE)
     if not reason.strip():
@@ -307,6 +306,20 @@ def _sweep(records_dir: Path) -> None:
     with events.reading(records_dir) as database:
         if database is not None:
             films.sweep(records_dir, lambda case_id: events.is_there(database, case_id))
+
+
+def known_as(records_dir: Path, sha256: str) -> str:
+    """Returns the hash by which a history that is there knows a film.
+
+    Args:
+        records_dir: of the history.
+        sha256: of the file's bytes.
+
+    Raises:
+        CxrError: the site's secret can't be read.
+    """
+    with events.HISTORY.named_errors(records_dir):
+        return keys.keyed(keys.secret(records_dir, first=False), sha256)
 
 
 def _under_key(key: bytes, reading: KeptReading) -> KeptReading:

@@ -5,19 +5,16 @@ random id, film and patient by their keyed hashes; no name and nothing of a head
 it but what a reader typed as a reason.
 """
 
-import csv
 import io
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, fields
-from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from cxr.errors import CxrError
 from cxr.records import actors, audit, films, search
 from cxr.records.kept import CONTEXT_NAMES, KeptCase, KeptReading
 from cxr.records.search import Query
-from cxr.spreadsheets import as_cell
+from cxr.spreadsheets import ENCODING, write_csv, write_parquet
 
 EXPORTED = actors.EXPORT_HISTORY
 CSV, PARQUET, MANIFEST = "csv", "parquet", "manifest"
@@ -36,7 +33,12 @@ _NUMBERS = (
 _COUNTS = ("bits", "height", "width", "stability_same")
 _FLAGS = ("sample", "pneumonia", "disagreement", "film_kept")
 MANIFEST_COLUMNS = ("path", "label", "patient")
-_ROWS_AT_ONCE = 10_000  # of a Parquet file's groups
+_KINDS = {
+    **dict.fromkeys(COLUMNS, str),
+    **dict.fromkeys(_NUMBERS, float),
+    **dict.fromkeys(_COUNTS, int),
+    **dict.fromkeys(_FLAGS, bool),
+}
 
 
 def document(records_dir: Path, case: KeptCase) -> dict[str, Any]:
@@ -130,54 +132,17 @@ def _write_manifest(
 def _write_table(
     columns: Sequence[str], rows: Iterable[Mapping[str, Any]], target: BinaryIO
 ) -> int:
-    count = 0
-    text = io.TextIOWrapper(target, "utf-8-sig", newline="", write_through=True)
+    text = io.TextIOWrapper(target, ENCODING, newline="", write_through=True)
     try:
-        writer = csv.DictWriter(text, columns, lineterminator="\r\n")
-        writer.writeheader()
-        for values in rows:
-            writer.writerow({n: _cell(value) for n, value in values.items()})
-            count += 1
+        return write_csv(text, columns, rows)
     finally:
         text.detach()  # the target is the caller's, and stays open
-    return count
-
-
-def _cell(value: Any) -> Any:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return as_cell(value) if isinstance(value, str) else value
 
 
 def _write_parquet(
     records_dir: Path, cases: Iterable[KeptCase], target: BinaryIO
 ) -> int:
-    try:
-        import pyarrow
-        from pyarrow import parquet
-    except ImportError as error:
-        raise CxrError(
-            "Parquet needs the package pyarrow, which isn't installed here. Export as "
-            "CSV.",
-            code="no-parquet",
-        ) from error
-    kinds = {
-        **dict.fromkeys(_NUMBERS, pyarrow.float64()),
-        **dict.fromkeys(_COUNTS, pyarrow.int64()),
-        **dict.fromkeys(_FLAGS, pyarrow.bool_()),
-    }
-    schema = pyarrow.schema([(n, kinds.get(n, pyarrow.string())) for n in COLUMNS])
-    count = 0
-    with parquet.ParquetWriter(target, schema) as writer:
-        for some in _in_groups(row(records_dir, case) for case in cases):
-            writer.write_table(pyarrow.Table.from_pylist(some, schema=schema))
-            count += len(some)
-    return count
-
-
-def _in_groups(rows: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
-    while some := list(islice(rows, _ROWS_AT_ONCE)):
-        yield some
+    return write_parquet(target, _KINDS, (row(records_dir, case) for case in cases))
 
 
 _WRITERS: dict[str, Callable[[Path, Iterable[KeptCase], BinaryIO], int]] = {

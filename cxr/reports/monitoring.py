@@ -14,8 +14,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-import jinja2
-
 from cxr import __version__
 from cxr.evaluation.estimates import UNDEFINED, Estimate
 from cxr.evaluation.live import Live
@@ -25,6 +23,7 @@ from cxr.reading import drift_words, eligibility
 from cxr.reading.monitoring import Watch
 from cxr.reading.period import ANSWERS, ModelPeriod, Period
 from cxr.reports.document import NOTICE
+from cxr.reports.page import templates
 
 TITLE = "What was read"
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"  # it asks nobody for anything
@@ -43,13 +42,7 @@ NOT_KEPT = (
     "header says are not; film and patient are hashes that only this site can make.",
     "Films that were read while nothing could be kept are in no count.",
 )
-_ENVIRONMENT = jinja2.Environment(
-    loader=jinja2.FileSystemLoader(Path(__file__).parent),
-    autoescape=True,
-    undefined=jinja2.StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
+_TEMPLATES = templates(Path(__file__).parent)
 
 Rows = tuple[tuple[str, ...], ...]
 
@@ -80,7 +73,7 @@ def html(period: Period, *, time: datetime) -> str:
         period: what was read.
         time: when the report is made, with a time zone.
     """
-    return _ENVIRONMENT.get_template("monitoring.html").render(
+    return _TEMPLATES.get_template("monitoring.html").render(
         policy=POLICY,
         title=TITLE,
         span=_span(period),

@@ -17,8 +17,9 @@ from cxr import __version__
 from cxr.errors import ImageError
 from cxr.evaluation.estimates import Estimate
 from cxr.models.inference import Model
-from cxr.reading.cases import ABOVE, BELOW, NO_ANSWER, REFUSED, Case, Context
+from cxr.reading.cases import NO_ANSWER, REFUSED, Case, Context
 from cxr.reading.meaning import probability_after
+from cxr.records.kept import ABOVE, BELOW
 from cxr.reports.document import SAMPLE, heatmap_worth
 
 if TYPE_CHECKING:

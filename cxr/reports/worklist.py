@@ -5,7 +5,6 @@ and by the hash of its file: a file name can be a patient's name, so it is there
 where somebody asks for it.
 """
 
-import csv
 import io
 import json
 from collections.abc import Sequence
@@ -15,7 +14,7 @@ from cxr.documents import plain
 from cxr.models.inference import Model
 from cxr.reading.cases import Case
 from cxr.reports.document import film_facts, model_facts, origin
-from cxr.spreadsheets import as_cell
+from cxr.spreadsheets import ENCODING, write_csv
 
 COLUMNS = (
     *("number", "film_sha256", "sample", "answer", "eligible", "probability"),
@@ -66,13 +65,13 @@ def as_csv(cases: Sequence[Case], model: Model, *, with_names: bool = False) -> 
     """
     text = io.StringIO()
     columns = (*COLUMNS, *ORIGIN, *([NAME] if with_names else []))
-    writer = csv.DictWriter(text, columns, lineterminator="\r\n")
-    writer.writeheader()
     stamp = origin()
-    for row in rows(cases, model, with_names=with_names):
-        row["warnings"] = " ".join(row["warnings"])
-        writer.writerow({n: _cell(value) for n, value in (row | stamp).items()})
-    return text.getvalue().encode("utf-8-sig")
+    table = [
+        row | stamp | {"warnings": " ".join(row["warnings"])}
+        for row in rows(cases, model, with_names=with_names)
+    ]
+    write_csv(text, columns, table)
+    return text.getvalue().encode(ENCODING)
 
 
 def as_json(cases: Sequence[Case], model: Model, *, with_names: bool = False) -> bytes:
@@ -94,9 +93,3 @@ def as_json(cases: Sequence[Case], model: Model, *, with_names: bool = False) ->
 def _row(number: int, case: Case, model: Model) -> dict[str, Any]:
     values = {"number": number, **film_facts(case, model), **model_facts(model)}
     return {name: values[name] for name in COLUMNS}
-
-
-def _cell(value: Any) -> Any:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return as_cell(value) if isinstance(value, str) else value

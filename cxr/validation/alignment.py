@@ -24,7 +24,7 @@ from cxr.models.cards import Card
 from cxr.models.inference import Model
 from cxr.models.lungs import LungNetwork
 from cxr.reading import cases, scoring
-from cxr.records import actors
+from cxr.records import actors, kept
 
 WHY = {
     alignment.FEW: (
@@ -176,7 +176,7 @@ def _answers(
     given = Counter(cases.answer(reading, model, threshold) for reading in scored)
     return {
         answer: given[answer] / len(scored)
-        for answer in (cases.ABOVE, cases.NO_ANSWER, cases.BELOW)
+        for answer in (kept.ABOVE, cases.NO_ANSWER, kept.BELOW)
     }
 
 

@@ -6,7 +6,7 @@ stop and a deletion are recorded where that can be: they work on a full disk too
 
 import shutil
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from cxr import documents
@@ -21,6 +21,23 @@ from cxr.validation import progress
 from cxr.validation.local import LONGEST_NAME, Config, queue, read_config
 
 VALIDATED = actors.VALIDATE  # the action in the audit trail
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What a validation is to be of.
+
+    Attributes:
+        source: labelled folder or manifest.
+        model_id: the model to validate.
+        limit: the only folder below which films are read; None for any.
+        name: what it is to be called; empty for the name of the films' folder.
+    """
+
+    source: Path
+    model_id: str
+    limit: Path | None = None
+    name: str = ""
 
 
 def start(source: str, model_id: str, *, actor: str, name: str = "") -> Path:
@@ -43,15 +60,11 @@ def start(source: str, model_id: str, *, actor: str, name: str = "") -> Path:
     """
     where = settings()
     actors.require(where.records_dir, actor, actors.VALIDATE)
+    asked = Asked(
+        source=allowed(source), model_id=model_id, limit=where.data_dir, name=name
+    )
     folder = create(
-        queue(),
-        where.models_dir,
-        source=allowed(source),
-        model_id=model_id,
-        limit=where.data_dir,
-        records_dir=where.records_dir,
-        actor=actor,
-        name=name,
+        queue(), where.models_dir, asked, records_dir=where.records_dir, actor=actor
     )
     try:
         control.submit(folder, command(folder))
@@ -138,27 +151,16 @@ def delete(folder: Path, *, actor: str) -> None:
 
 
 def create(
-    parent: Path,
-    models_dir: Path,
-    *,
-    source: Path,
-    model_id: str,
-    records_dir: Path,
-    actor: str,
-    limit: Path | None = None,
-    name: str = "",
+    parent: Path, models_dir: Path, asked: Asked, *, records_dir: Path, actor: str
 ) -> Path:
     """Returns the new folder of a validation that has not begun to score.
 
     Args:
         parent: where validations are; made if need be.
         models_dir: the registry.
-        source: labelled folder or manifest.
-        model_id: the model to validate.
+        asked: what it is to be of.
         records_dir: of the audit trail.
         actor: who starts it, for the audit trail.
-        limit: the only folder below which films are read; None for any.
-        name: what it is to be called; empty for the name of the films' folder.
 
     Raises:
         ModelError: there is no such model.
@@ -173,16 +175,7 @@ def create(
     except OSError as error:
         raise progress.unwritable(error) from error
     try:
-        begin(
-            folder,
-            models_dir,
-            source=source,
-            model_id=model_id,
-            records_dir=records_dir,
-            actor=actor,
-            limit=limit,
-            name=name,
-        )
+        begin(folder, models_dir, asked, records_dir=records_dir, actor=actor)
     except CxrError:
         shutil.rmtree(folder, ignore_errors=True)
         raise
@@ -190,44 +183,23 @@ def create(
 
 
 def begin(
-    folder: Path,
-    models_dir: Path,
-    *,
-    source: Path,
-    model_id: str,
-    records_dir: Path,
-    actor: str,
-    limit: Path | None = None,
-    name: str = "",
+    folder: Path, models_dir: Path, asked: Asked, *, records_dir: Path, actor: str
 ) -> None:
     """Writes into a folder what is asked for; the same again changes nothing.
 
-    Before that, the audit trail says who begins it, on which folder of films.
-
-    Args:
-        folder: of the validation; made if need be.
-        models_dir: the registry.
-        source: labelled folder or manifest.
-        model_id: the model to validate.
-        records_dir: of the audit trail.
-        actor: who begins it, for the audit trail.
-        limit: the only folder below which films are read; None for any.
-        name: what it is to be called; empty for the name of the films' folder.
-
-    Raises:
-        ModelError: there is no such model.
-        JobError: the folder holds another validation, or can't be written.
-        CxrError: that person may not (code `not-allowed`), or the audit trail can't be
-            written; the validation is not begun.
+    Before that, the audit trail says who begins it, on which folder of films. Takes and
+    raises what `create` does, with the folder of the validation first; one that holds
+    another validation is a `JobError` too.
     """
     actors.require(records_dir, actor, actors.VALIDATE)
+    model_id = asked.model_id
     card = registry.read_card(models_dir, model_id)
     wanted = Config(
-        data=str(source.resolve()),
+        data=str(asked.source.resolve()),
         model_id=model_id,
         model_sha256=card.weights_sha256,
-        limit=str(limit.resolve()) if limit else "",
-        name=name.strip()[:LONGEST_NAME],
+        limit=str(asked.limit.resolve()) if asked.limit else "",
+        name=asked.name.strip()[:LONGEST_NAME],
     )
     if (folder / CONFIG).exists():
         if read_config(folder) != wanted:

@@ -6,7 +6,8 @@ from playwright.sync_api import expect
 
 from cxr.config import ROOT
 from cxr.models import registry
-from cxr.reading import cases, meaning
+from cxr.reading import meaning
+from cxr.records import kept
 from ui import wording
 
 pytestmark = pytest.mark.browser
@@ -27,7 +28,7 @@ def home(browser, address, width, height, scheme):
     card = registry.read_card(ROOT / "models", registry.active_id(ROOT / "models"))
     scores = registry.read_scores(ROOT / "models", card, "test")
     counted = meaning.answers(scores, card.uncertain_band, card.threshold.value)
-    alarms, _ = wording.per_thousand(counted.well[cases.ABOVE])
+    alarms, _ = wording.per_thousand(counted.well[kept.ABOVE])
     page = browser.new_page(
         viewport={"width": width, "height": height}, color_scheme=scheme
     )

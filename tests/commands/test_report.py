@@ -4,26 +4,17 @@ import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from kept_readings import of_model
 
 from cxr.models import registry
 from cxr.records import history
-from cxr.records.kept import KeptReading
 
 
 @pytest.fixture
 def read_today(tmp_path, models_dir):
     """One film that was read just now."""
     card = registry.read_card(models_dir, "tiny-1")
-    reading = KeptReading(
-        model_id="tiny-1",
-        model_sha256=card.weights_sha256,
-        card_sha256="c",
-        threshold=0.4,
-        threshold_source="shipped",
-        answer="above threshold",
-        probability=0.9,
-    )
-    history.keep(tmp_path / "records", reading, actor="anna")
+    history.keep(tmp_path / "records", of_model(card), actor="anna")
     return f"{datetime.now(UTC):%Y-%m-%d}"
 
 

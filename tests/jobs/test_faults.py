@@ -187,6 +187,8 @@ def test_the_system_and_oneself_are_never_signalled(pid):
 def test_a_zombie_is_not_alive():
     with subprocess.Popen(["sleep", "60"], env={processes.TOKEN: "t"}) as child:
         process = processes.identify(child.pid)
+        # The kernel shows a program's environment a moment after it has begun.
+        until(lambda: psutil.Process(child.pid).environ())
         assert processes.is_alive(process, "t")
         assert not processes.is_alive(process, "u")
         child.kill()

@@ -27,7 +27,7 @@ from cxr.records import audit
 from cxr.validation import appraisal
 from cxr.validation import start as validation_start
 from cxr.validation.local import read_scores
-from cxr.validation.start import create
+from cxr.validation.start import Asked, create
 from ui import wording
 from ui.dashboard import figures, report
 from ui.dashboard.beside import beside
@@ -607,8 +607,7 @@ class TestLocalValidation:
         folder = create(
             queue,
             models_dir,
-            source=hospital,
-            model_id="tiny-1",
+            Asked(source=hospital, model_id="tiny-1"),
             records_dir=queue.parent,
             actor="A. Reader",
         )

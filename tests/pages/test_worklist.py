@@ -11,7 +11,8 @@ from tiny_model import register_tiny_model
 from cxr.films import display
 from cxr.films.refusals import REFUSALS
 from cxr.reading import eligibility
-from cxr.reading.cases import DISAGREE, UNSURE, Review
+from cxr.reading.cases import Review
+from cxr.records.kept import DISAGREE, UNSURE
 from ui import loaders
 from ui.classify import exports, films, uploads, worklist
 

@@ -10,20 +10,13 @@ import numpy as np
 import pytest
 from pyarrow import parquet
 from synthetic_films import as_png, chest_phantom
-from tiny_model import PoolHere, register_tiny_model
+from tiny_model import PoolHere
 
 from cxr.errors import CxrError
 from cxr.models import inference, lungs
 from cxr.reading import archive_tables, bulk
 
 N = 12
-
-
-@pytest.fixture(scope="module")
-def models_dir(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("models")
-    register_tiny_model(folder)
-    return folder
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,7 @@ from tiny_model import PoolHere, register_tiny_model
 
 from cxr.models import inference
 from cxr.reading import cases, scoring
+from cxr.records import kept
 
 
 @pytest.fixture(scope="module")
@@ -20,10 +21,10 @@ def test_the_answer_follows_probability_and_threshold(model):
     reading = scoring.read_one(model, PoolHere(), film, lungs=None)
     value = reading.result.probability
     low, high = model.band(value)
-    inside = cases.NO_ANSWER if low <= value < high else cases.ABOVE
+    inside = cases.NO_ANSWER if low <= value < high else kept.ABOVE
     assert cases.answer(reading, model, value) == inside
-    assert cases.answer(reading, model, 0.999) == cases.BELOW
-    assert cases.answer(reading, model, 0.001) == cases.ABOVE
+    assert cases.answer(reading, model, 0.999) == kept.BELOW
+    assert cases.answer(reading, model, 0.001) == kept.ABOVE
 
 
 def test_a_film_without_a_score_is_refused(model):

@@ -3,8 +3,8 @@
 from dataclasses import replace
 
 import pytest
+from fits import fit
 
-from cxr.evaluation.alignment import Fit
 from cxr.evaluation.alignment_watch import Apart, Place
 from cxr.evaluation.drift import (
     BRIGHTNESS,
@@ -84,19 +84,9 @@ def test_chance_is_a_number_of_places(e_value, words):
     assert words in drift_words.chance(moved(SCORE, e_value=e_value))
 
 
-def fit(threshold, share):
+def placed(threshold, share):
     around = Estimate(value=threshold, low=threshold - 0.1, high=threshold + 0.1)
-    return Fit(
-        threshold=around,
-        share=share,
-        shift=0.0,
-        scale=1.0,
-        films=500,
-        patients=500,
-        fit_p=0.5,
-        kind=0,
-        doubts=(),
-    )
+    return fit(around, share)
 
 
 def test_the_place_of_the_threshold_is_a_probability():
@@ -108,7 +98,7 @@ def test_the_place_of_the_threshold_is_a_probability():
         limit=400,
         said_at=None,
         since=None,
-        fit=fit(-2.0, SHARE),
+        fit=placed(-2.0, SHARE),
     )
     words = drift_words.place_sentence(place, TIMES)
     assert words.startswith("Nothing says that the threshold does not lie")
@@ -129,5 +119,7 @@ def test_the_place_of_the_threshold_is_a_probability():
     ],
 )
 def test_what_can_be_told_apart_is_said(share, place, words):
-    found = Apart(before=fit(-2, SHARE), after=fit(-1, MORE), share=share, place=place)
+    found = Apart(
+        before=placed(-2, SHARE), after=placed(-1, MORE), share=share, place=place
+    )
     assert words in drift_words.apart_sentence(found)

@@ -2,27 +2,21 @@
 
 import hashlib
 from dataclasses import asdict, replace
+from functools import partial
 
 import numpy as np
 import pytest
 from kept_readings import overwrite_header
 from synthetic_films import as_dicom, as_png, chest_phantom
-from tiny_model import PoolHere, register_tiny_model
+from tiny_model import PoolHere
 
 from cxr.films import display
 from cxr.models import inference, lungs, registry
 from cxr.models.inference import Model
 from cxr.reading import cases, keeping, scoring, stability
 from cxr.reading.cases import Case, Context, Review
-from cxr.records import audit, events, films, search, soundness
+from cxr.records import audit, events, films, history, keys, search, soundness
 from cxr.records.kept import CONTEXT_NAMES
-
-
-@pytest.fixture(scope="module")
-def models_dir(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("models")
-    register_tiny_model(folder)
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -134,15 +128,16 @@ class TestKeeper:
     def test_case_f1_reading_goes_on_where_nothing_can_be_kept(
         self, model, film, records
     ):
-        keeper = keeping.Keeper(records_dir=records, actor="ann", worklist="w")
-        assert keeper.keep(film, model) and keeper.trouble == ""
+        keeper = keeping.Keeper()
+        keep = partial(keeping.keep, film, model, records, actor="ann")
+        assert keeper.tried(keep) and keeper.trouble is None
         content = (records / events.FILE).read_bytes()
         overwrite_header(records / events.FILE)
-        assert keeper.keep(film, model) == ""
-        assert (keeper.missed, "damaged" in keeper.trouble) == (1, True)
+        assert keeper.tried(keep) is None
+        assert (keeper.missed, "damaged" in keeper.trouble.message) == (1, True)
         (records / events.FILE).write_bytes(content)
-        assert keeper.keep(film, model)
-        assert (keeper.missed, keeper.trouble) == (1, "")
+        assert keeper.tried(keep)
+        assert (keeper.missed, keeper.trouble) == (1, None)
 
     def test_what_the_disk_says_is_a_sentence_too(
         self, model, film, records, monkeypatch
@@ -150,10 +145,15 @@ class TestKeeper:
         def fail(*_, **__):
             raise OSError(5, "Input/output error")
 
-        monkeypatch.setattr(keeping.history, "keep", fail)
-        keeper = keeping.Keeper(records_dir=records, actor="ann")
-        assert keeper.keep(film, model) == ""
-        assert keeper.trouble == "The history can't be written: Input/output error."
+        keeping.keep(film, model, records, actor="ann")
+        monkeypatch.setattr(keys, "secret", fail)
+        keeper = keeping.Keeper()
+        keep = partial(keeping.keep, film, model, records, actor="ann")
+        assert keeper.tried(keep) is None
+        sentence = "The history can't be used: Input/output error."
+        assert keeper.trouble.message == sentence
+        assert keeper.tried(partial(history.known_as, records, film.sha256)) is None
+        assert (keeper.missed, keeper.trouble.message) == (2, sentence)
 
 
 def test_a_record_of_nobody_is_made_in_no_trail(model, film, records):

@@ -9,7 +9,8 @@ from cxr.evaluation.estimates import Estimate, wilson
 from cxr.evaluation.scores import Scores
 from cxr.models.cards import UncertainBand
 from cxr.reading import meaning
-from cxr.reading.cases import ABOVE, BELOW, NO_ANSWER
+from cxr.reading.cases import NO_ANSWER
+from cxr.records.kept import ABOVE, BELOW
 
 THRESHOLD = 0.3
 BAND = UncertainBand(below=1.0, above=0.5, rule="as measured")

@@ -19,13 +19,6 @@ from cxr.records.search import Query, Series
 
 
 @pytest.fixture(scope="module")
-def models_dir(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("models")
-    register_tiny_model(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
 def card(models_dir):
     return registry.read_card(models_dir, "tiny-1")
 

@@ -4,12 +4,12 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from kept_readings import of_model
 from tiny_model import register_tiny_model
 
 from cxr.models import registry
 from cxr.reading.period import period
 from cxr.records import chain, history
-from cxr.records.kept import KeptReading
 
 FIRST = datetime(2026, 11, 2, tzinfo=UTC)
 
@@ -28,15 +28,7 @@ def site(tmp_path, models_dir, monkeypatch):
     monkeypatch.setattr(
         chain, "now", lambda: clock[0].isoformat(timespec="milliseconds")
     )
-    above = KeptReading(
-        model_id="tiny-1",
-        model_sha256=card.weights_sha256,
-        card_sha256="c",
-        threshold=0.4,
-        threshold_source="shipped",
-        answer="above threshold",
-        probability=0.9,
-    )
+    above = of_model(card, film="", patient="")
     below = replace(above, answer="below threshold", probability=0.1, threshold=0.5)
     refused = replace(above, answer="refused", probability=None, code="sideways")
     sample = replace(above, sample=True)

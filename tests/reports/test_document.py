@@ -16,6 +16,7 @@ from cxr.films import display
 from cxr.models import inference
 from cxr.reading import cases, scoring
 from cxr.reading.cases import ANSWERS, Case, Context, Review
+from cxr.records import kept
 from cxr.reports.document import result_document
 
 
@@ -39,7 +40,7 @@ def case(model):
         threshold=0.3,
         threshold_source="reader",
         answer=cases.answer(reading, model, 0.3),
-        review=Review(opinion=cases.DISAGREE, reason="the left base"),
+        review=Review(opinion=kept.DISAGREE, reason="the left base"),
         context=Context(age_years=4.0, temperature_celsius=39.2),
     )
 

@@ -7,6 +7,7 @@ from dataclasses import fields
 import pytest
 from kept_readings import reading, refusal
 
+from cxr import spreadsheets
 from cxr.datasets import manifests
 from cxr.records import audit, films, history, search
 from cxr.records.kept import KeptReading
@@ -98,6 +99,6 @@ def test_an_unknown_kind_is_wrong_use(records):
 
 def test_more_cases_than_are_held_at_a_time_are_all_there(records, monkeypatch):
     monkeypatch.setattr(search, "_AT_ONCE", 2)
-    monkeypatch.setattr(reports, "_ROWS_AT_ONCE", 2)
+    monkeypatch.setattr(spreadsheets, "ROWS_AT_ONCE", 2)
     for kind in (reports.CSV, reports.PARQUET):
         assert exported(records, kind)[1] == 3

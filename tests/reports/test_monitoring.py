@@ -8,9 +8,9 @@ from html import unescape
 from html.parser import HTMLParser
 
 import pytest
+from fits import fit
 from pypdf import PdfReader
 
-from cxr.evaluation.alignment import Fit
 from cxr.evaluation.alignment_watch import Apart
 from cxr.evaluation.drift import BRIGHTNESS, EARLIER, Drift, Level
 from cxr.evaluation.estimates import UNDEFINED, Estimate
@@ -181,18 +181,8 @@ def test_no_text_becomes_markup():
 
 def test_a_change_of_scores_is_taken_apart():
     period = report(said_at=14)
-    fit = Fit(
-        threshold=HALF,
-        share=HALF,
-        shift=0.0,
-        scale=1.0,
-        films=200,
-        patients=200,
-        fit_p=0.5,
-        kind=0,
-        doubts=(),
-    )
-    apart = Apart(before=fit, after=fit, share=True, place=False)
+    same = fit(HALF, HALF, films=200, patients=200)
+    apart = Apart(before=same, after=same, share=True, place=False)
     watch = replace(period.models[0].watch, apart=apart)
     model = replace(period.models[0], watch=watch)
     text = as_page(replace(period, models=(model,)))

@@ -19,6 +19,7 @@ from cxr.reading import cases, scoring
 from cxr.reading.cases import Case, Context, Review
 from cxr.reading.stability import Stability
 from cxr.reading.zones import Evidence
+from cxr.records import kept
 from cxr.reports import document, pdf, sheet
 from cxr.reports.document import NOTICE
 
@@ -52,7 +53,7 @@ def scored(model):
     return case_of(
         model,
         as_png(chest_phantom(224, 224)),
-        review=Review(opinion=cases.DISAGREE, reason="the base is hidden"),
+        review=Review(opinion=kept.DISAGREE, reason="the base is hidden"),
         context=Context(age_years=3.0, spo2_percent=91.0),
     )
 
@@ -130,7 +131,7 @@ def test_an_empty_list_is_a_list(model):
 
 
 def test_names_are_there_for_who_asks_and_no_letter_stops_it(scored, model):
-    odd = replace(scored, name=ODD, review=Review(opinion=cases.AGREE, reason=ODD))
+    odd = replace(scored, name=ODD, review=Review(opinion=kept.AGREE, reason=ODD))
     long = replace(scored, name="W" * 300)
     for content in (
         pdf.of_film(odd, model, time=NOW, with_name=True),

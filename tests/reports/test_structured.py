@@ -19,8 +19,8 @@ from tiny_model import register_tiny_model
 
 from cxr.errors import ImageError
 from cxr.models import inference
-from cxr.reading import cases
 from cxr.reading.cases import Review
+from cxr.records import kept
 from cxr.reports import structured
 from cxr.reports.document import NOTICE, SAMPLE
 
@@ -42,7 +42,7 @@ def film():
 @pytest.fixture(scope="module")
 def case(model, film):
     return case_of(
-        model, film, review=Review(opinion=cases.DISAGREE, reason=REASON), sample=True
+        model, film, review=Review(opinion=kept.DISAGREE, reason=REASON), sample=True
     )
 
 
@@ -86,9 +86,9 @@ def test_the_report_holds_what_was_measured_and_by_what(case, model, film):
         e.name.value: e.value.meaning for e in group.get_qualitative_evaluations()
     }
     assert answers == {
-        "ANSWER": cases.BELOW,
+        "ANSWER": kept.BELOW,
         "SOURCE": "shipped",
-        "REVIEW": cases.DISAGREE,
+        "REVIEW": kept.DISAGREE,
     }
     text = str(document)
     assert "tiny-1" in text

@@ -13,6 +13,7 @@ from cxr.films.decoding import DecoderPool
 from cxr.models import inference
 from cxr.reading import cases, scoring
 from cxr.reading.cases import Case, Context, Review
+from cxr.records import kept
 from cxr.reports import worklist
 from cxr.reports.document import NOTICE
 
@@ -39,7 +40,7 @@ def listed(model):
             threshold=0.4,
             threshold_source="shipped",
             answer=cases.answer(scored, model, 0.4),
-            review=Review(opinion=cases.DISAGREE, reason="=1+1"),
+            review=Review(opinion=kept.DISAGREE, reason="=1+1"),
             context=Context(age_years=3.0),
         ),
         Case(
@@ -65,7 +66,7 @@ def test_csv_has_a_row_for_each_film_and_no_formula(listed, model):
     assert float(first["no_answer_below"]) == high
     assert (first["eligible"], second["eligible"]) == ("yes", "")
     assert (first["number"], second["number"]) == ("1", "2")
-    assert first["answer"] == cases.BELOW
+    assert first["answer"] == kept.BELOW
     assert float(first["probability"]) == listed[0].reading.result.probability
     assert (first["opinion"], first["opinion_reason"]) == ("disagree", "'=1+1")
     assert (first["age_years"], first["spo2_percent"]) == ("3.0", "")

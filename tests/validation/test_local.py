@@ -9,22 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 from synthetic_films import as_png, chest_phantom
-from tiny_model import PoolHere, register_tiny_model
+from tiny_model import PoolHere
+from validations import begin, create
 
 from cxr.datasets import folders
 from cxr.errors import DatasetError, JobError
 from cxr.evaluation import estimates, ranking, summary
 from cxr.jobs import heartbeat
 from cxr.models import registry
-from cxr.validation import local, progress, start
+from cxr.validation import local, progress
 from cxr.validation.bars import bars_for
-
-
-@pytest.fixture(scope="module")
-def models_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    models = tmp_path_factory.mktemp("models")
-    register_tiny_model(models)
-    return models
 
 
 @pytest.fixture(scope="module")
@@ -44,29 +38,6 @@ def hospital(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def pool_here(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(local, "DecoderPool", PoolHere)
-
-
-def create(queue: Path, models_dir: Path, source: Path, model_id="tiny-1") -> Path:
-    return start.create(
-        queue,
-        models_dir,
-        source=source,
-        model_id=model_id,
-        records_dir=queue / "records",
-        actor="A. Reader",
-    )
-
-
-def begin(folder: Path, models_dir: Path, source: Path, **given: object) -> None:
-    start.begin(
-        folder,
-        models_dir,
-        source=source,
-        model_id="tiny-1",
-        records_dir=folder.parent / "records",
-        actor="A. Reader",
-        **given,
-    )
 
 
 @pytest.fixture

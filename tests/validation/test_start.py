@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from synthetic_films import as_png, chest_phantom
-from tiny_model import register_tiny_model
+from validations import begin, create
 
 from cxr.datasets import folders
 from cxr.errors import CxrError, DatasetError, JobError, ModelError
@@ -14,42 +14,12 @@ from cxr.validation import local, start
 
 
 @pytest.fixture(scope="module")
-def models_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    models = tmp_path_factory.mktemp("models")
-    register_tiny_model(models)
-    return models
-
-
-@pytest.fixture(scope="module")
 def hospital(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("hospital")
     for name in folders.CLASSES:
         (root / name).mkdir()
         (root / name / "film.png").write_bytes(as_png(chest_phantom(144, 144)))
     return root
-
-
-def create(queue: Path, models_dir: Path, source: Path, model_id="tiny-1") -> Path:
-    return start.create(
-        queue,
-        models_dir,
-        source=source,
-        model_id=model_id,
-        records_dir=queue / "records",
-        actor="A. Reader",
-    )
-
-
-def begin(folder: Path, models_dir: Path, source: Path, **given: object) -> None:
-    start.begin(
-        folder,
-        models_dir,
-        source=source,
-        model_id="tiny-1",
-        records_dir=folder.parent / "records",
-        actor="A. Reader",
-        **given,
-    )
 
 
 @pytest.fixture
@@ -150,8 +120,7 @@ class TestGoingOn:
         folder = start.create(
             local.queue(),
             models_dir,
-            source=hospital,
-            model_id="tiny-1",
+            start.Asked(source=hospital, model_id="tiny-1"),
             records_dir=tmp_path / "records",
             actor="ann",
         )

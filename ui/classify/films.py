@@ -15,6 +15,7 @@ from cxr.errors import ImageError
 from cxr.films import display
 from cxr.models.inference import Model
 from cxr.reading.cases import Context, Review
+from cxr.reading.keeping import Keeper
 from cxr.reading.scoring import Reading
 from cxr.reading.zones import Evidence
 
@@ -91,8 +92,7 @@ class FilmList:
             by upload.
         kept_bytes: what the pictures of all films take.
         worklist: random id of the list, by which the history finds it again.
-        trouble: why the history keeps nothing, a sentence; empty while it does.
-        missed: how many readings and reviews it did not keep.
+        keeper: what the history did not keep of the list, and why.
     """
 
     model: tuple[str, str]
@@ -104,8 +104,7 @@ class FilmList:
     left_out: dict[str, tuple[str, str]] = field(default_factory=dict)
     kept_bytes: int = 0
     worklist: str = field(default_factory=lambda: secrets.token_hex(16))
-    trouble: str = ""
-    missed: int = 0
+    keeper: Keeper = field(default_factory=Keeper)
 
     @property
     def full(self) -> bool:
@@ -185,7 +184,7 @@ class FilmList:
         self.open, self.notice = False, ""
         self.left_out.clear()
         self.worklist = secrets.token_hex(16)
-        self.missed = 0
+        self.keeper = Keeper()
 
     def _keep(self, key: str, **found: Any) -> None:
         for copy in self.copies(key):

@@ -16,7 +16,6 @@ import streamlit as st
 from cxr import documents
 from cxr.config import settings
 from cxr.errors import CxrError, ImageError
-from cxr.governance import stored_points
 from cxr.models.inference import Model, Prediction
 from cxr.reading import keeping
 from cxr.reading.cases import Context, Review
@@ -36,7 +35,7 @@ from ui.classify.films import (
     remember,
     session_films,
 )
-from ui.classify.terms import case_of, terms
+from ui.classify.terms import Terms, case_of, terms
 from ui.errors import logged
 from ui.people import actor
 
@@ -73,26 +72,24 @@ def listed_films(model: Model) -> FilmList:
     return listed
 
 
-def kept(listed: FilmList, film: ListedFilm, model: Model) -> ListedFilm:
+def kept(listed: FilmList, film: ListedFilm, model: Model, at: Terms) -> ListedFilm:
     """Keeps the reading of a film that is about to be listed; returns it with its case.
 
     Args:
         listed: the films of the session.
         film: not listed yet, with its picture.
         model: that read it.
+        at: the terms on which it is read.
     """
-    where, at = settings(), terms(model.card)
-    _, site = stored_points.source(where.records_dir, model.card, at.threshold)
+    where = settings()
+    act = partial(keeping.keep, case_of(film, model, at), model, where.records_dir)
     case_id = _tried(
         listed,
         partial(
-            keeping.keep,
-            case_of(film, model, at),
-            model,
-            where.records_dir,
+            act,
             actor=actor(),
             worklist=listed.worklist,
-            site=site,
+            site=at.site,
             with_film=where.keep_films,
         ),
     )
@@ -154,7 +151,7 @@ def row_of(listed: FilmList, sha256: str) -> str:
     if not any(film.found_again for film in listed.films.values()):
         return ""
     where = settings().records_dir
-    hashed = _tried(listed, lambda: keeping.known_as(where, sha256))
+    hashed = _tried(listed, lambda: history.known_as(where, sha256))
     for key, film in listed.films.items():
         if film.found_again == hashed:
             return key
@@ -163,13 +160,13 @@ def row_of(listed: FilmList, sha256: str) -> str:
 
 def show_trouble(listed: FilmList) -> None:
     """Shows that nothing is being kept, and why, or how much of the list was not."""
-    words = []
-    if listed.trouble:
-        words.append(f"**Nothing is being kept.** {wording.message(listed.trouble)}")
-    if listed.missed:
-        words.append(
-            f"Of this list {listed.missed:,} readings or reviews are not kept."
-        )
+    words, keeper = [], listed.keeper
+    if keeper.trouble:
+        why = wording.message(keeper.trouble.message)
+        words.append(f"**Nothing is being kept.** {why}")
+    if keeper.missed:
+        missed = f"{keeper.missed:,} readings or reviews"
+        words.append(f"Of this list {missed} are not kept.")
     if words:
         st.warning(" ".join(words), icon=":material/history_toggle_off:")
 
@@ -201,14 +198,11 @@ def _find_again(listed: FilmList, model: Model) -> None:
 
 def _tried(listed: FilmList, act: Callable[[], _Kept]) -> _Kept | None:
     """Returns what an act of the history gives; None where it can't be done."""
-    try:
-        done = act()
-    except CxrError as error:
-        if error.message != listed.trouble:
-            logged(error)
-        listed.trouble, listed.missed = error.message, listed.missed + 1
-        return None
-    listed.trouble = ""
+    known = listed.keeper.trouble
+    done = listed.keeper.tried(act)
+    trouble = listed.keeper.trouble
+    if trouble and (known is None or known.message != trouble.message):
+        logged(trouble)
     return done
 
 

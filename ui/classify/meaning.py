@@ -7,8 +7,9 @@ import streamlit as st
 
 from cxr.evaluation.estimates import Estimate
 from cxr.models.cards import Card
-from cxr.reading.cases import ABOVE, BELOW, NO_ANSWER, Case
+from cxr.reading.cases import NO_ANSWER, Case
 from cxr.reading.meaning import Answers, probability_after
+from cxr.records.kept import ABOVE, BELOW
 from ui import wording
 from ui.classify.terms import Terms, ask_prevalence
 

@@ -6,15 +6,16 @@ said goes into the history as a review that was given before the answer was seen
 
 import streamlit as st
 
-from cxr.config import settings
 from cxr.models.inference import Model
 from cxr.reading import cases
-from cxr.reading.cases import AGREE, DISAGREE, UNSURE, Review
-from cxr.records import actors
+from cxr.reading.cases import Review
+from cxr.records import actors, kept
+from cxr.records.kept import AGREE, DISAGREE, UNSURE
 from ui import thresholds
 from ui.classify.films import FilmList, ListedFilm
 from ui.classify.keeping import keep_review
 from ui.people import allowed, say_who_can
+from ui.reviews import answer_waits
 
 HIDDEN = ":gray[:material/visibility_off: not read yet]"
 CHOICES = (
@@ -26,7 +27,7 @@ CHOICES = (
 
 def is_hidden(film: ListedFilm) -> bool:
     """Returns whether the answer waits until the reader has said what is seen."""
-    return settings().read_first and not (film.answer_seen or film.refused)
+    return answer_waits(scored=not film.refused, reviewed=film.answer_seen)
 
 
 def ask_first(listed: FilmList, model: Model) -> None:
@@ -57,7 +58,7 @@ def own_read(answer: str, pneumonia: bool | None) -> Review:
         answer: of the model, which the reader has not seen.
         pneumonia: whether the reader sees it; None for unsure.
     """
-    said = {cases.ABOVE: True, cases.BELOW: False}.get(answer)
+    said = {kept.ABOVE: True, kept.BELOW: False}.get(answer)
     if pneumonia is None or said is None:
         opinion = UNSURE
     else:

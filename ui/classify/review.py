@@ -8,33 +8,25 @@ from dataclasses import replace
 import streamlit as st
 
 from cxr.models.inference import Model
-from cxr.reading.cases import (
-    ABOVE,
-    AGREE,
-    BELOW,
-    DISAGREE,
-    UNSURE,
-    Review,
-    answer,
-)
+from cxr.reading.cases import Review, answer
 from cxr.records import actors
+from cxr.records.kept import ABOVE, AGREE, BELOW, DISAGREE, UNSURE
 from ui import thresholds
 from ui.classify import keyboard
 from ui.classify.films import FilmList
 from ui.classify.keeping import keep_review
 from ui.people import allowed, say_who_can
+from ui.reviews import ICONS, LONGEST_REASON, SEEN
 
-LONGEST_REASON = 300
 CHOICES = (
-    (AGREE, "Agree", ":material/check:", keyboard.AGREE),
-    (DISAGREE, "Disagree", ":material/close:", keyboard.DISAGREE),
-    (UNSURE, "Unsure", ":material/question_mark:", keyboard.UNSURE),
+    (AGREE, "Agree", keyboard.AGREE),
+    (DISAGREE, "Disagree", keyboard.DISAGREE),
+    (UNSURE, "Unsure", keyboard.UNSURE),
 )
 HELP = (
     "Your own answer, beside the model's. It is in the list and in what you export, "
     "and never changes a score. The same button again takes it back."
 )
-SEEN = {"Pneumonia": True, "No pneumonia": False}
 
 
 def show_review(listed: FilmList, model: Model) -> None:
@@ -57,12 +49,12 @@ def show_review(listed: FilmList, model: Model) -> None:
         keep_review(listed, said, model)
 
     row = st.container(horizontal=True, vertical_alignment="center", gap="small")
-    for opinion, label, icon, key in CHOICES:
+    for opinion, label, key in CHOICES:
         taken = review is not None and review.opinion == opinion
         row.button(
             label,
             key=f"review_{opinion}",
-            icon=icon,
+            icon=ICONS[opinion],
             shortcut=key,
             type="primary" if taken else "secondary",
             help=HELP,

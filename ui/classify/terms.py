@@ -8,7 +8,9 @@ from dataclasses import dataclass
 
 import streamlit as st
 
+from cxr.config import settings
 from cxr.errors import ImageError
+from cxr.governance import stored_points
 from cxr.models.cards import Card
 from cxr.models.inference import Model
 from cxr.reading import cases, meaning, stability
@@ -27,6 +29,7 @@ class Terms:
     Attributes:
         threshold: the reader's, `[0, 1]`.
         source: whose that is: "shipped", "site" or "reader".
+        site: id of the site's operating point; empty if the threshold is none.
         prevalence: share of pneumonia here, `(0, 1)`; None until it is stated.
         answers: how often each answer is given to test films at this threshold; None
             for a model without test films.
@@ -34,6 +37,7 @@ class Terms:
 
     threshold: float
     source: str
+    site: str
     prevalence: float | None
     answers: Answers | None
 
@@ -44,9 +48,12 @@ def terms(card: Card) -> Terms:
     counted = None
     if scores is not None:
         counted = meaning.answers(scores, card.uncertain_band, threshold)
+    records_dir = settings().records_dir
+    source, site = stored_points.source(records_dir, card, threshold)
     return Terms(
         threshold=threshold,
-        source=thresholds.source(card, threshold),
+        source=source,
+        site=site,
         prevalence=prevalence.stated(),
         answers=counted,
     )

@@ -20,7 +20,7 @@ from cxr.errors import CxrError
 from cxr.films import display, kinds
 from cxr.models.inference import Model
 from cxr.reading import samples, scoring
-from ui import thresholds, wording
+from ui import wording
 from ui.classify.films import (
     MOST_BYTES,
     MOST_FILMS,
@@ -29,6 +29,7 @@ from ui.classify.films import (
     remember,
 )
 from ui.classify.keeping import kept, row_of, where_films_go
+from ui.classify.terms import Terms, terms
 from ui.classify.trials import TRIED_AT_ONCE, tried_if_near
 from ui.classify.worklist import ordered, row
 from ui.errors import logged
@@ -208,7 +209,7 @@ def _read(listed: FilmList, files: list[UploadedFile], model: Model) -> None:
     remember(listed, total)
     progress, rows = st.progress(0.0, "Reading films"), st.empty()
     _show_stop(listed, files)
-    threshold = thresholds.threshold(model.card)
+    at = terms(model.card)
     new: list[str] = []
     batch = listed.batch
     for upload, reading in _readings(listed, files, model):
@@ -216,7 +217,7 @@ def _read(listed: FilmList, files: list[UploadedFile], model: Model) -> None:
         if listed.full:
             break
         key = upload.file.file_id
-        _list(listed, key, upload.listed(reading), model)
+        _list(listed, key, upload.listed(reading), model, at)
         release(upload.file)
         new.append(key)
         if len(new) > DRAWN_ONE_BY_ONE and len(new) % DRAWN_EVERY:
@@ -225,23 +226,25 @@ def _read(listed: FilmList, files: list[UploadedFile], model: Model) -> None:
         if total > 1:
             read = set(new)
             urgent = [key for key in ordered(listed, model) if key in read]
-            lines = [row(listed.films[key], model, threshold) for key in urgent]
+            lines = [row(listed.films[key], model, at.threshold) for key in urgent]
             rows.markdown("  \n".join(lines[:ROWS_WHILE_READING]))
     for file in files:
         if file.file_id not in listed.films:
             _leave_out(listed, file, NO_ROOM)
 
 
-def _list(listed: FilmList, key: str, film: ListedFilm, model: Model) -> None:
+def _list(
+    listed: FilmList, key: str, film: ListedFilm, model: Model, at: Terms
+) -> None:
     """Lists and keeps a film; one that was found again gets its picture back."""
     if again := row_of(listed, film.sha256):
         listed.exchange(again, key, film)
         return
     if len(listed.films) < TRIED_AT_ONCE:
-        film = tried_if_near(film, model, thresholds.threshold(model.card))
+        film = tried_if_near(film, model, at.threshold)
     # First kept, then listed: a click in between ends this run, and what is listed is
     # not read again.
-    listed.add(key, kept(listed, film, model))
+    listed.add(key, kept(listed, film, model, at))
 
 
 def _end_if_stopped(listed: FilmList, batch: int) -> None:

@@ -13,6 +13,7 @@ import streamlit as st
 from cxr.errors import ImageError
 from cxr.models.inference import Model
 from cxr.reading import cases
+from cxr.records import kept
 from ui import thresholds
 from ui.classify import browser, keyboard
 from ui.classify.exports import show_export
@@ -20,6 +21,7 @@ from ui.classify.films import FilmList, ListedFilm, remember
 from ui.classify.keeping import take_off
 from ui.classify.own_read import HIDDEN, is_hidden
 from ui.classify.terms import stability_of
+from ui.reviews import ICONS
 from ui.wording import (
     LONGEST_NAME,
     REFUSED,
@@ -33,8 +35,8 @@ ROWS = 50
 ALL, NOT_REVIEWED = "All films", "Not reviewed"
 FILTERS = {
     ALL: "",
-    "Above threshold": cases.ABOVE,
-    "Below threshold": cases.BELOW,
+    "Above threshold": kept.ABOVE,
+    "Below threshold": kept.BELOW,
     "No answer": cases.NO_ANSWER,
     "Refused": cases.REFUSED,
     NOT_REVIEWED: "",
@@ -80,11 +82,6 @@ REASONS = {
     "no-lungs": "no lungs",
     "not-frontal-chest": "no chest",
 }
-MARKS = {
-    cases.AGREE: ":material/check:",
-    cases.DISAGREE: ":material/close:",
-    cases.UNSURE: ":material/question_mark:",
-}
 
 
 def choose_film(
@@ -125,8 +122,8 @@ def counts(listed: FilmList, model: Model) -> str:
     films = [film for film in listed.films.values() if not is_hidden(film)]
     answers = Counter(cases.answer(f.reading, model, threshold) for f in films)
     parts = (
-        (answers[cases.ABOVE], "above"),
-        (answers[cases.BELOW], "below"),
+        (answers[kept.ABOVE], "above"),
+        (answers[kept.BELOW], "below"),
         (answers[cases.NO_ANSWER], "no answer"),
         (answers[cases.REFUSED], "refused"),
         (len(listed.films) - len(films), "not read yet"),
@@ -192,7 +189,7 @@ def row(film: ListedFilm, model: Model, threshold: float) -> str:
     name = PurePath(film.name).stem if film.sample else film.name
     name = f":small[{escaped(shortened(name, LONGEST_NAME))}]"
     mark = " :gray[:material/science:]" if film.sample else ""
-    mark += f" {MARKS[film.review.opinion]}" if film.review else ""
+    mark += f" {ICONS[film.review.opinion]}" if film.review else ""
     result = film.reading.result
     if isinstance(result, ImageError):
         reason = REASONS.get(result.code, REFUSED.words.lower())

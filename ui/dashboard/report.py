@@ -8,7 +8,6 @@ import math
 from datetime import UTC, datetime
 from pathlib import Path
 
-import jinja2
 import plotly.graph_objects as go
 import plotly.io
 
@@ -16,6 +15,7 @@ from cxr import __version__
 from cxr.errors import CxrError
 from cxr.evaluation.overview import View
 from cxr.reports.document import NOTICE
+from cxr.reports.page import templates
 from cxr.validation import tables
 from ui import wording
 from ui.dashboard import comparison, figures
@@ -35,13 +35,7 @@ LIGHT = {
     "plot_bgcolor": "#FBFBFA",
     "font": {"color": INK, "family": "system-ui, sans-serif"},
 }
-_ENVIRONMENT = jinja2.Environment(
-    loader=jinja2.FileSystemLoader(Path(__file__).parent),
-    autoescape=True,
-    undefined=jinja2.StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
+_TEMPLATES = templates(Path(__file__).parent)
 
 
 def html(source: Source, view: View) -> str:
@@ -57,7 +51,7 @@ def html(source: Source, view: View) -> str:
         **figures.whatever_the_threshold(source, ink=INK),
         **({compared.title: compared.figure} if compared else {}),
     }
-    return _ENVIRONMENT.get_template("report.html").render(
+    return _TEMPLATES.get_template("report.html").render(
         policy=POLICY,
         notice=NOTICE,
         model_id=source.card.model_id,

@@ -26,7 +26,6 @@ from ui.signatures import Signature, model_signature
 from ui.wording import NOT_MEASURED, escaped
 
 FILTERS = "films of this model, by time and reader; other filters do not count here"
-MOST = 1e6  # places, as chance is said in sentences
 PERIODS = {"The last day": 1, "The last week": 7, "The last 30 days": 30}
 
 
@@ -131,7 +130,7 @@ def _row(found: Drift) -> dict[str, str]:
         "Films": f"{found.films:,}",
         "Moved": "yes" if found.moved else "no",
         "Median before, since": " → ".join(map(_median, levels)),
-        "By chance in 1 of": _places(found.e_value),
+        "By chance in 1 of": drift_words.places(found.e_value),
         "Said from 1 of": f"{found.limit:,.0f}",
     }
 
@@ -174,10 +173,6 @@ def _home(files: Signature, model_id: str) -> Home:
     return monitoring.home(
         where.models_dir, registry.read_card(where.models_dir, model_id)
     )
-
-
-def _places(e_value: float) -> str:
-    return f"over {MOST:,.0f}" if e_value > MOST else f"{max(e_value, 1):,.0f}"
 
 
 def _median(value: float) -> str:

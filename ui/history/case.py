@@ -8,13 +8,16 @@ import streamlit as st
 from cxr.config import settings
 from cxr.errors import CxrError
 from cxr.films import display
-from cxr.reading.cases import AGREE, ANSWERS, DISAGREE, UNSURE
+from cxr.reading.cases import ANSWERS
 from cxr.records import actors, films, history, search
 from cxr.records.kept import (
     ADDITION,
+    AGREE,
     DELETION,
+    DISAGREE,
     READING,
     REVIEW,
+    UNSURE,
     Event,
     KeptCase,
     KeptReading,
@@ -23,6 +26,7 @@ from ui import wording
 from ui.errors import show_errors
 from ui.history.cases import CASE, is_hidden
 from ui.people import actor, allowed, say_who_can
+from ui.reviews import LONGEST_REASON, SEEN, SEEN_WORDS
 from ui.wording import VERDICTS, escaped
 
 DID = {
@@ -32,8 +36,6 @@ DID = {
     DELETION: "deleted it",
 }
 VERDICT_OF = {answer: VERDICTS[kind] for kind, answer in ANSWERS.items()}
-LONGEST_REASON = 300
-SEEN = {"Pneumonia": True, "No pneumonia": False}
 NOTICE = "history_notice"
 CONTEXT = {
     "age_years": "{:.0f} years old",
@@ -154,12 +156,10 @@ def _show_review(case: KeptCase) -> None:
     """Shows the newest review, and a form for the next."""
     if case.opinion:
         reason = f": {escaped(case.reason)}" if case.reason else ""
-        seen = {True: ", pneumonia", False: ", no pneumonia", None: ""}
-        before = " before the answer was shown" if case.blind else ""
-        st.markdown(
-            f"**{escaped(case.reviewer)}** says **{case.opinion}**"
-            f"{seen[case.pneumonia]}{before}{reason}"
-        )
+        before = "before the answer was shown" if case.blind else ""
+        parts = (f"**{case.opinion}**", SEEN_WORDS[case.pneumonia], before)
+        said = ", ".join(part for part in parts if part)
+        st.markdown(f"**{escaped(case.reviewer)}** says {said}{reason}")
     if not allowed(actors.REVIEW):
         say_who_can(actors.REVIEW)
         return
@@ -218,8 +218,7 @@ def _said(event: Event) -> str:
 def _review_words(content: Mapping[str, Any]) -> str:
     if not content.get("opinion"):
         return "took the review back"
-    words = {True: "pneumonia", False: "no pneumonia", None: ""}
-    seen = words[content.get("pneumonia")]
+    seen = SEEN_WORDS[content.get("pneumonia")]
     before = "before the answer was shown" if content.get("blind") else ""
     parts = (content["opinion"], seen, before, content.get("reason"))
     return ", ".join(part for part in parts if part)

@@ -4,17 +4,18 @@ import streamlit as st
 
 from cxr.config import settings
 from cxr.records import search
-from cxr.records.kept import KeptCase
+from cxr.records.kept import AGREE, DISAGREE, UNSURE, KeptCase
 from cxr.records.search import Query
 from ui import wording
 from ui.people import actor
+from ui.reviews import answer_waits
 
 ROWS = 50
 CASE = "case"  # in the address of the page: the random id of a case
 DRAWN = "history_drawn"  # the cases of the list that is on the page
 PAGES = "history_pages"  # places where pages of the list begin
 Begins = list[search.Cursor | None]
-MARKS = {"agree": "✓ agree", "disagree": "✕ disagree", "unsure": "? unsure"}
+MARKS = {AGREE: "✓ agree", DISAGREE: "✕ disagree", UNSURE: "? unsure"}
 
 
 def chosen_case() -> str:
@@ -86,9 +87,8 @@ def row(case: KeptCase) -> dict[str, str]:
 
 def is_hidden(case: KeptCase) -> bool:
     """Returns whether its reader has to say first what is seen (`CXR_READ_FIRST`)."""
-    scored = case.reading.probability is not None
-    waits = scored and not case.reviewed and case.reader == actor()
-    return settings().read_first and waits
+    scored, own = case.reading.probability is not None, case.reader == actor()
+    return own and answer_waits(scored=scored, reviewed=bool(case.reviewed))
 
 
 def _begins(query: Query) -> Begins:

@@ -8,8 +8,9 @@ from datetime import UTC, date, datetime, time, timedelta
 import streamlit as st
 
 from cxr.config import settings
-from cxr.reading.cases import ABOVE, AGREE, BELOW, DISAGREE, NO_ANSWER, REFUSED, UNSURE
+from cxr.reading.cases import NO_ANSWER, REFUSED
 from cxr.records import search
+from cxr.records.kept import ABOVE, AGREE, BELOW, DISAGREE, UNSURE
 from cxr.records.search import Counts, Query
 from ui.wording import file_name
 

@@ -6,8 +6,9 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from cxr.config import settings
-from cxr.reading.cases import ABOVE, BELOW, NO_ANSWER, REFUSED
+from cxr.reading.cases import NO_ANSWER, REFUSED
 from cxr.records import search
+from cxr.records.kept import ABOVE, BELOW
 from cxr.records.search import Query
 from ui import charts
 from ui.charts import DOUBT, ILL, LINE, WELL

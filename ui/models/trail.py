@@ -1,6 +1,5 @@
 """The audit trail: who did what with which model, and whether it is intact."""
 
-import csv
 import io
 import json
 from collections.abc import Mapping, Sequence
@@ -11,7 +10,7 @@ from cxr.config import settings
 from cxr.names import printable
 from cxr.records import audit
 from cxr.records.audit import Entry
-from cxr.spreadsheets import as_cell
+from cxr.spreadsheets import ENCODING, write_csv
 from ui.wording import escaped
 
 LATEST = 200
@@ -70,17 +69,11 @@ def row(entry: Entry) -> dict[str, str | int]:
 def as_csv(rows: Sequence[Mapping[str, str | int]]) -> bytes:
     """Returns rows as CSV, UTF-8, in which no spreadsheet finds a formula."""
     file = io.StringIO(newline="")
-    writer = csv.writer(file)
-    writer.writerow(rows[0] if rows else [])
-    writer.writerows([_harmless(cell) for cell in row.values()] for row in rows)
-    return file.getvalue().encode("utf-8-sig")
+    write_csv(file, list(rows[0]) if rows else [], rows)
+    return file.getvalue().encode(ENCODING)
 
 
 def _details(entry: Entry) -> str:
     if not entry.details:
         return ""
     return printable(json.dumps(entry.details, ensure_ascii=False, sort_keys=True))
-
-
-def _harmless(cell: str | int) -> str | int:
-    return as_cell(cell) if isinstance(cell, str) else cell
